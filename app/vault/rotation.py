@@ -12,11 +12,12 @@ meanwhile. Each step is durable before the next:
 The next call finishes an interrupted rotation; it then begins no other.
 """
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
-from sqlalchemy import Row, func, select, text
+from sqlalchemy import ColumnElement, Row, func, select
 from sqlalchemy.orm import Session
 
 from app.kit.crash_points import operation, step
@@ -25,11 +26,10 @@ from app.vault.register import DESTROYED, Register, key_context, origin_context
 from app.vault.seal import Kek, KekError, SealError
 from app.vault.tables import KeySlot, Origin
 
-BATCH = 500
-"""Keys for each commit: other writers of the register wait some ten milliseconds."""
-PAUSE_S = 0.01
-"""Seconds between two batches. SQLite does not queue its writers: without a pause the others may never get the lock."""
-REPLACE = text("UPDATE keys SET kek_id = :kek_id, wrapped = :wrapped WHERE slot = :slot")
+BATCH = 4000
+"""Keys for each commit: other writers of the register wait for their writing, some tens of milliseconds."""
+REPLACE = "UPDATE keys SET kek_id = ?, wrapped = ? WHERE slot = ? AND wrapped = ?"
+"""The new id, the new wrapped key, the slot, and the old wrapped key: a key destroyed since it was read stays so."""
 
 Slot = Row[int, bytes, int, str, bytes]
 Progress = Callable[[int, int], None]
@@ -104,46 +104,52 @@ def _put_in_force(register: Register, new: Kek, record: Callable[[Session], None
 
 
 def _rewrap_all(register: Register, new: Kek, progress: Progress) -> int:
-    living = select(func.count()).select_from(KeySlot).where(KeySlot.kek_id != new.id, KeySlot.wrapped != DESTROYED)
     with register.store.read() as session:
-        total = session.execute(living).scalar_one()
+        total = session.execute(select(func.count()).where(*_under_another(new))).scalar_one()
     done, last = 0, 0
-    while True:
+    # The register is locked for the writing only: others write while the next batch is read and wrapped.
+    while slots := _batch(register, new, after=last):
+        values = _rewrapped(register, slots, new)
         with register.store.write() as session:
-            slots = _batch(session, new, after=last)
-            if not slots:
-                break
-            values = [_rewrapped(register, slot, new) for slot in slots]
-            session.connection().execute(REPLACE, values)
+            session.connection().exec_driver_sql(REPLACE, values)
         last = slots[-1].slot
-        done += sum(value["wrapped"] != DESTROYED for value in values)
+        done += len(slots)
         progress(done, total)
-        time.sleep(PAUSE_S)
     step("keys wrapped")
     return done
 
 
-def _batch(session: Session, new: Kek, *, after: int) -> list[Slot]:
+def _under_another(new: Kek) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of a living key that is under another key-encryption key."""
+    return KeySlot.kek_id != new.id, KeySlot.wrapped != DESTROYED
+
+
+def _batch(register: Register, new: Kek, *, after: int) -> Sequence[Slot]:
     columns = (KeySlot.slot, KeySlot.owner, KeySlot.generation, KeySlot.kek_id, KeySlot.wrapped)
-    old = select(*columns).where(KeySlot.slot > after, KeySlot.kek_id != new.id).order_by(KeySlot.slot).limit(BATCH)
-    return list(session.execute(old))
+    old = select(*columns).where(KeySlot.slot > after, *_under_another(new)).order_by(KeySlot.slot).limit(BATCH)
+    with register.store.read() as session:
+        return session.connection().execute(old).all()
 
 
-def _rewrapped(register: Register, slot: Slot, new: Kek) -> dict[str, object]:
-    """Return the new values of a slot, as long as the old ones."""
-    number, owner, generation, kek_id, wrapped = slot
-    if wrapped != DESTROYED:
+def _rewrapped(register: Register, slots: Sequence[Slot], new: Kek) -> list[tuple[str, bytes, int, bytes]]:
+    """Return the values of `REPLACE` for these slots."""
+    values: list[tuple[str, bytes, int, bytes]] = []
+    for kek_id, group in groupby(slots, key=itemgetter(3)):
+        keys = [(wrapped, key_context(owner, generation)) for _, owner, generation, _, wrapped in group]
         try:
-            wrapped = register.keks.get(kek_id).rewrap(wrapped, key_context(owner, generation), under=new)
+            for wrapped in register.keks.get(kek_id).rewrap_all(keys, under=new):
+                slot, _, _, _, old = slots[len(values)]
+                values.append((new.id, wrapped, slot, old))
         except (UnknownKekError, SealError) as error:
+            number = slots[len(values)].slot
             msg = f"the key in slot {number} of the register does not open; the old key-encryption key was kept"
             raise RotationError(msg) from error
-    return {"slot": number, "kek_id": new.id, "wrapped": wrapped}
+    return values
 
 
 def _check_all_under(register: Register, new: Kek) -> None:
     with register.store.read() as session:
-        others = session.execute(select(func.count()).where(KeySlot.kek_id != new.id)).scalar_one()
+        others = session.execute(select(func.count()).where(*_under_another(new))).scalar_one()
         in_force = session.execute(select(Origin.kek_id)).scalar_one()
     if others or in_force != new.id:
         msg = f"{others} keys are still under another key-encryption key, which was kept. Run this again"

@@ -10,6 +10,7 @@ which wipes its copy when the operation ends.
 import hashlib
 import hmac
 import secrets
+from collections.abc import Collection, Iterator
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -119,4 +120,21 @@ class Kek:
 
     def rewrap(self, wrapped: bytes, context: str, *, under: "Kek") -> bytes:
         """Wrap a wrapped key under another key-encryption key, for the same *context*."""
-        return under._key.seal(self._key.open_secret(wrapped, context), context)  # noqa: SLF001 - of the same class
+        return next(self.rewrap_all([(wrapped, context)], under=under))
+
+    def rewrap_all(self, keys: Collection[tuple[bytes, str]], *, under: "Kek") -> Iterator[bytes]:
+        """Do as `rewrap` for many keys, and give both key-encryption keys to the library only once.
+
+        Raises:
+            SealError: the next key does not open.
+        """
+        old, new = (AESGCM(kek._key._raw.view) for kek in (self, under))  # noqa: SLF001 - of the same class
+        secret, nonces = SecretBuffer(), secrets.token_bytes(NONCE_BYTES * len(keys))
+        try:
+            for number, (wrapped, context) in enumerate(keys):
+                bound = context.encode()
+                old.decrypt_into(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], bound, secret.view)
+                nonce = nonces[NONCE_BYTES * number : NONCE_BYTES * (number + 1)]
+                yield nonce + new.encrypt(nonce, secret.view, bound)
+        except (InvalidTag, ValueError) as error:
+            raise SealError from error

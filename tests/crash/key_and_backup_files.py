@@ -15,7 +15,7 @@ BACKUP = "backup"
 
 def keys_and_backup(root: Path) -> dict[str, Any]:
     """Return the digests of all key-encryption keys and of those in use, and the content of the backup."""
-    query = "SELECT kek_id FROM keys UNION SELECT kek_id FROM origin"
+    query = "SELECT kek_id FROM keys WHERE wrapped <> zeroblob(60) UNION SELECT kek_id FROM origin"
     return {
         "kek": {
             "files": {file.name: _digest(file.read_bytes()) for file in _files(root)},

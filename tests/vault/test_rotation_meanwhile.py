@@ -55,7 +55,6 @@ def test_key_issued_during_a_rotation_is_never_under_a_destroyed_one(
 ) -> None:
     """Each rotation has its own connection and its own keys, like the command beside the service."""
     monkeypatch.setattr(rotation, "BATCH", 64)
-    monkeypatch.setattr(rotation, "PAUSE_S", 0.001)
     service = open_vault(settings_for(root))
     issued: list[tuple[Owner, bytes]] = []
     ids = set()
@@ -82,7 +81,12 @@ def test_key_issued_during_a_rotation_is_never_under_a_destroyed_one(
 
         assert (len(ids), len(issued) > ROTATIONS * 4) == (ROTATIONS, True)
         assert all(service.register.key(owner).open(sealed, "here") == b"kept" for owner, sealed in issued)
-    named = {kek_id for (kek_id,) in rows(root / "keys" / "register.db", "SELECT DISTINCT kek_id FROM keys")}
+    named = {
+        kek_id
+        for (kek_id,) in rows(
+            root / "keys" / "register.db", "SELECT DISTINCT kek_id FROM keys WHERE wrapped <> zeroblob(60)"
+        )
+    }
     assert len(named - ids) == 0
     assert len(named) <= 2, "the last one, and one under which keys were issued since"
 
