@@ -10,7 +10,15 @@ import structlog
 
 from app.compliance.live_requirements.policy import group_warnings
 from app.consent.dependencies import ConsentState
-from app.jobs import append_log_batch, deliver_callbacks, maintenance, renew_templates, scheduler, serve_metrics
+from app.jobs import (
+    append_log_batch,
+    deliver_callbacks,
+    maintenance,
+    renew_templates,
+    scheduler,
+    serve_metrics,
+    turn_key_encryption_key,
+)
 from app.kit.errors import OperatorError
 from app.kit.version import __version__
 from app.startup import Run, prepare
@@ -83,4 +91,5 @@ class Life:
             maintenance.job(vault, settings, clock=clock),
             maintenance.upkeep_job(vault, settings, token_usage=self.token_usage, clock=clock),
             append_log_batch.job(vault, settings, clock=clock),
+            *turn_key_encryption_key.jobs(vault.register, settings, clock=clock),
         )

@@ -4,11 +4,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.kit.addresses import check_listener, check_networks, check_origins, check_root_path
-from app.kit.text import REASON, is_blank, readable
+from app.kit.setting_values import Bytes, Days, Location, RetentionPeriod, Seconds, Text, UpToADay
 
 MIB = 1024 * 1024
 MAX_OVERLAP_HOURS = 720
@@ -22,36 +22,6 @@ _CUSTOM = {"onnx", "fused"}
 """Kinds of an operator's engine: one network, or two."""
 
 
-def _parse_days(value: object) -> object:
-    """Take a bare number as days: pydantic would take it as seconds."""
-    return timedelta(days=int(value)) if isinstance(value, str) and value.strip().isdecimal() else value
-
-
-def _check_whole_days(value: timedelta) -> timedelta:
-    """Refuse a part of a day: sealed rows carry no finer time."""
-    if value % timedelta(days=1):
-        msg = "give whole days"
-        raise ValueError(msg)
-    return value
-
-
-def _check_path(value: object) -> object:
-    """Refuse a blank path, which would be the current directory."""
-    if isinstance(value, str) and not value.strip():
-        msg = "it is blank; leave it out instead"
-        raise ValueError(msg)
-    return value
-
-
-def _check_text(value: str) -> str:
-    if is_blank(value):
-        msg = "it is blank; leave it out instead"
-        raise ValueError(msg)
-    if not readable(value):
-        raise ValueError(REASON)
-    return value.strip()
-
-
 def _check_engine(value: str) -> str:
     kind, _, path = value.partition(":")
     if value in {"face_recognition", "sface"} or (kind in _CUSTOM and path and "\0" not in path):
@@ -61,22 +31,6 @@ def _check_engine(value: str) -> str:
         "(docs/how-to/use-your-own-engine.md)"
     )
     raise ValueError(msg)
-
-
-Text = Annotated[str, AfterValidator(_check_text)]
-Location = Annotated[Path, BeforeValidator(_check_path)]
-Bytes = Annotated[int, Field(gt=0)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-UpToADay = Annotated[int, Field(ge=1, le=86_400)]
-"""Seconds."""
-Days = Annotated[int, Field(ge=1, le=36_525)]
-RetentionPeriod = Annotated[
-    timedelta,
-    BeforeValidator(_parse_days),
-    AfterValidator(_check_whole_days),
-    Field(ge=timedelta(), le=timedelta(days=36_525)),
-]
-"""Whole days, as a number or as ISO 8601 (`P3Y`); 0 keeps nothing."""
 
 
 PREFIX = "MIEN_"
@@ -108,6 +62,8 @@ class Settings(BaseSettings):
     """The next key-encryption key, to which `mien keys rotate` rotates `kek`."""
     kek_file: Location | None = None
     """File with the key-encryption key, created on first run with mode 0600. Default: `kek` in the keys directory."""
+    kek_rotate_hours: Annotated[int, Field(ge=0, le=8784)] = 0
+    """Hours after which the service makes a new key-encryption key and destroys the old one; 0: only by command."""
     rebuild_at_once_mib: Annotated[int, Field(ge=0)] = 64
     """Largest size of the data store that is rebuilt before an erasure is answered."""
     rebuild_after_days: Annotated[int, Field(ge=0)] = 1
@@ -250,6 +206,12 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         if self.kek_next is not None and self.kek is None:
             msg = "MIEN_KEK_NEXT needs MIEN_KEK; a key-encryption key in a file is followed by a new file"
+            raise ValueError(msg)
+        if self.kek_rotate_hours and self.kek is not None:
+            msg = (
+                "MIEN_KEK_ROTATE_HOURS needs a key-encryption key that the service can replace: only you can replace "
+                "MIEN_KEK. Use a file, or leave MIEN_KEK_ROTATE_HOURS out"
+            )
             raise ValueError(msg)
         return self
 

@@ -34,7 +34,7 @@ from app.transparency.log import entries
 from app.transparency.log.entries import LoggedAct
 from app.transparency.receipts import issue as issuing
 from app.transparency.tables import EntryRow, ReceiptRow
-from app.vault.key_encryption_keys import KekFile
+from app.vault.kek_file import KekFile
 from app.vault.open import KEK_FILE
 from app.vault.register import Owner
 from app.vault.seal import Key

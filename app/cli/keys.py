@@ -4,7 +4,6 @@ import json
 import re
 from dataclasses import asdict
 from datetime import datetime
-from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -12,12 +11,11 @@ from typer.core import TyperCommand
 
 from app.cli.command import Json, parse_instant, print_result, read_settings
 from app.cli.stores import open_stores
+from app.jobs.turn_key_encryption_key import turn
 from app.kit.clock import utc_now
 from app.kit.progress import show_progress
 from app.transparency.log import signing_keys
-from app.transparency.log.entries import LoggedAct, append_open_entry_in_register
 from app.transparency.tables import KeyUse, SigningKey
-from app.vault.rotation import rotate
 
 app = typer.Typer(no_args_is_help=True, help="The key-encryption key, which wraps all other keys, and signing keys.")
 KID = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
@@ -29,10 +27,7 @@ TIME_FORMAT = "%Y-%m-%d %H:%M UTC"
 def rotate_keys(*, as_json: Json = False) -> None:
     """Wrap every key under a new key-encryption key and destroy the old one. Also resumes an interrupted rotation."""
     with open_stores(read_settings()) as vault, show_progress() as progress:
-        record = partial(
-            append_open_entry_in_register, act=LoggedAct.KEY_ENCRYPTION_KEY_ROTATED, at=utc_now().isoformat()
-        )
-        done = rotate(vault.register, progress=lambda count, total: progress(f"{count} of {total} keys"), record=record)
+        done = turn(vault.register, now=utc_now(), progress=lambda count, total: progress(f"{count} of {total} keys"))
     print_result({name: value for name, value in asdict(done).items() if value is not None}, as_json=as_json)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from app.db.store import Held, Store
+from app.kit.errors import OperatorError
 from app.web.metrics import Metrics
 
 POLL_S = 1.0
@@ -95,5 +96,7 @@ class _Repetition:
                 self.job.run(held)
                 self.metrics.note_success(self.job.name)
             except Exception as error:  # noqa: BLE001 - a failed run must not prevent the next one
-                log.error("job failed", job=self.job.name, error=type(error).__name__)
+                # The text of any other error may be personal.
+                reason = str(error) if isinstance(error, OperatorError) else None
+                log.error("job failed", job=self.job.name, error=type(error).__name__, reason=reason)
             self.stopped.wait(self.job.every_s)

@@ -1,32 +1,14 @@
-"""Sources of key-encryption keys (KEKs): a file, or settings. The register records which KEK is in force.
-
-A rotation of the file `kek` uses two more names: `kek.next` for the new key, and `kek.old`, a hard link to the old one.
-A key file appears whole or not at all, and each step is durable before the next:
-
-1. Link `kek.old` to `kek`. Where that is impossible, the file could not be replaced later either.
-2. Create `kek.next`. From now on the rotation can only be finished.
-3. Rotate the register (`vault.rotation`).
-4. Rename `kek.next` to `kek`; `kek.old` is now the last name of the old key.
-5. Overwrite `kek.old` with zeros, then remove it.
-"""
+"""Sources of key-encryption keys (KEKs): a file, or settings. The register records which KEK is in force."""
 
 import binascii
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
-from app.kit.crash_points import step
-from app.kit.files import fsync, open_regular, read_limited
-from app.kit.process_memory import SecretBuffer, wipe
+from app.kit.process_memory import SecretBuffer
 from app.kit.text import to_utf8
-from app.vault.directory_lock import locked
 from app.vault.seal import KEY_BYTES, Kek, KekError
 
-MAX_BYTES = 4096
-"""Bytes of a key file that are read; a key has 44."""
 _ENCODED_BYTES = 44
 """32 bytes in base64."""
 
@@ -54,6 +36,10 @@ class KekRotation:
 
 class KekSource(Protocol):
     """A source of key-encryption keys."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a rotation began that did not finish."""
 
     def read(self) -> list[Kek]:
         """Return the present key and, during a rotation, the new one."""
@@ -96,9 +82,14 @@ class KekSettings:
     """Key-encryption keys from the settings MIEN_KEK and MIEN_KEK_NEXT."""
 
     def __init__(self, value: str, next_value: str | None) -> None:
-        self._keks = [Kek(_decode(value, source="MIEN_KEK"))]
+        self._keks = [Kek(decode_key(value, source="MIEN_KEK"))]
         if next_value is not None:
-            self._keks.append(Kek(_decode(next_value, source="MIEN_KEK_NEXT")))
+            self._keks.append(Kek(decode_key(next_value, source="MIEN_KEK_NEXT")))
+
+    @property
+    def interrupted(self) -> bool:
+        """False: only the operator can tell."""
+        return False
 
     def read(self) -> list[Kek]:
         """Return the keys from the settings."""
@@ -120,142 +111,7 @@ class KekSettings:
         """Do nothing: only the operator knows where the old value is stored."""
 
 
-class KekFile:
-    """A key-encryption key in a file of its own."""
-
-    def __init__(self, file: Path) -> None:
-        # If it is a symbolic link, a rotation replaces and destroys the file that it points to.
-        self.file = file.resolve()
-        self._next, self._old, self._temporary = (
-            self.file.with_name(f"{self.file.name}.{ending}") for ending in ("next", "old", "tmp")
-        )
-
-    def make_first(self) -> None:
-        """Create the key, unless one exists or existed."""
-        if self.file.exists():
-            return
-        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with locked(self.file.parent):
-            if not any(file.exists() for file in (self.file, self._next, self._old)):
-                self._make(self.file, "kek")
-
-    def read(self) -> list[Kek]:
-        """Return `kek` and, if it exists, `kek.next`. No key of the register opens with `kek.old`."""
-        with suppress(KekError):
-            return self._read_both()
-        # A rotation may have replaced and overwritten the file between opening and reading.
-        return self._read_both()
-
-    def _read_both(self) -> list[Kek]:
-        # In this order: a `kek.next` that is gone has become `kek`.
-        following = self._read(self._next)
-        if (kek := self._read(self.file)) is None:
-            msg = f"there is no key-encryption key: {self.file} is missing"
-            raise KekError(msg)
-        return [kek] if following is None else [kek, following]
-
-    def begin(self, in_force: str) -> KekRotation:
-        """Create `kek.next`, unless a rotation was interrupted."""
-        kek = self.read()[-1]
-        if self._next.exists():
-            return KekRotation(kek, resumed=True)
-        if self._old.exists() and not self._old.samefile(self.file):
-            self._check_old(in_force)
-            return KekRotation(kek, resumed=True)
-        self._link_old()
-        try:
-            new = self._make(self._next, "kek.next")
-        except OSError:
-            with suppress(OSError):
-                self._temporary.unlink(missing_ok=True)
-                self._old.unlink()
-            raise
-        return KekRotation(new, resumed=False)
-
-    def finish(self) -> None:
-        """Rename `kek.next` to `kek`, and destroy the old key."""
-        if self._next.exists():
-            self._link_old()
-            step("kek to be replaced")
-            self._next.rename(self.file)
-            fsync(self.file.parent)
-            step("kek replaced")
-        self._destroy_old()
-
-    def _link_old(self) -> None:
-        if self._old.exists():
-            if not self._old.samefile(self.file):
-                msg = f"{self._old} is in the way: it is another file. Move it elsewhere"
-                raise KekError(msg)
-            return
-        try:
-            self._old.hardlink_to(self.file)
-        except OSError as error:
-            msg = (
-                f"{self.file} cannot be replaced in its directory ({error.strerror}); set MIEN_KEK to its content, and "
-                "rotate from there to MIEN_KEK_NEXT (docs/how-to/manage-keys.md)"
-            )
-            raise KekError(msg) from error
-        step("kek.old linked")
-
-    def _destroy_old(self) -> None:
-        """Overwrite the blocks of the old file; copies in a drive or a snapshot are out of reach."""
-        if not self._old.exists():
-            return
-        if self._old.samefile(self.file):
-            msg = f"{self._old} is the key in force"
-            raise KekError(msg)
-        with open_regular(self._old, "r+b") as stream:
-            stream.write(bytes(os.fstat(stream.fileno()).st_size))
-            stream.flush()
-            os.fsync(stream.fileno())
-        step("kek.old overwritten")
-        self._old.unlink()
-        fsync(self._old.parent)
-        step("kek.old removed")
-
-    def _make(self, file: Path, name: str) -> Kek:
-        """Create a random key in *file*, under a temporary name first, so that *file* is never incomplete."""
-        secret = SecretBuffer()
-        secret.fill_randomly()
-        text = _encode(secret)
-        self._temporary.unlink(missing_ok=True)
-        with open_regular(self._temporary, "xb") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        wipe(text)
-        step(f"{name} written")
-        self._temporary.rename(file)
-        fsync(file.parent)
-        step(f"{name} made")
-        return Kek(secret)
-
-    def _read(self, file: Path) -> Kek | None:
-        try:
-            with open_regular(file) as stream:
-                if os.fstat(stream.fileno()).st_mode & 0o077:
-                    msg = f"{file} may be read by others; make it readable by its owner only (chmod 600)"
-                    raise KekError(msg)
-                text = bytearray(MAX_BYTES)
-                length = stream.readinto(text)  # type: ignore[attr-defined]
-                kek = Kek(_decode(memoryview(text)[:length], source=str(file)))
-                wipe(text)
-                return kek
-        except FileNotFoundError:
-            return None
-
-    def _check_old(self, in_force: str) -> None:
-        """Refuse to destroy a `kek.old` that no rotation left."""
-        content = read_limited(self._old, max_bytes=MAX_BYTES, follow=False)
-        with suppress(KekError):
-            if not content.strip(b"\0") or Kek(_decode(content, source="")).id != in_force:
-                return
-        msg = f"{self._old} is in the way: no rotation left it. Move it elsewhere"
-        raise KekError(msg)
-
-
-def _decode(text: str | bytes | memoryview, *, source: str) -> SecretBuffer:
+def decode_key(text: str | bytes | memoryview, *, source: str) -> SecretBuffer:
     """Decode a key straight into locked memory: only pieces of three bytes are left elsewhere."""
     encoded = memoryview(text.encode() if isinstance(text, str) else text)
     if encoded[_ENCODED_BYTES:].tobytes() == b"\n":
@@ -276,7 +132,7 @@ def _decode(text: str | bytes | memoryview, *, source: str) -> SecretBuffer:
     return secret
 
 
-def _encode(secret: SecretBuffer) -> bytearray:
+def encode_key(secret: SecretBuffer) -> bytearray:
     """Return the key in base64, with the end of its line."""
     text = bytearray(_ENCODED_BYTES + 1)
     for number, piece in enumerate(_pieces(secret.view, 3)):

@@ -14,7 +14,8 @@ from app.kit.errors import OperatorError
 from app.kit.process_memory import protect_process
 from app.settings import MIB, Settings
 from app.vault import restore_history
-from app.vault.key_encryption_keys import AvailableKeks, KekFile, KekSettings
+from app.vault.kek_file import KekFile
+from app.vault.key_encryption_keys import AvailableKeks, KekSettings
 from app.vault.register import Register
 from app.vault.tables import Origin
 from app.vault.vault import ForeignRegisterError, Vault, bound_to

@@ -3,7 +3,7 @@
 Afterwards older copies of the register are useless without a copy of the old key-encryption key. The service may run
 meanwhile. Each step is durable before the next:
 
-1. Create the new key-encryption key (`vault.key_encryption_keys`).
+1. Create the new key-encryption key (`vault.kek_file` for one in a file).
 2. Record it in the register, in one commit: keys issued from now on are wrapped under it.
 3. Wrap every key under it, in place (`tables.KeySlot`), one batch for each commit.
 4. Empty the register's write-ahead log, which still holds the old bytes.
@@ -20,6 +20,7 @@ from operator import itemgetter
 from sqlalchemy import ColumnElement, Row, func, select
 from sqlalchemy.orm import Session
 
+from app.db.row_updates import RowUpdates
 from app.kit.crash_points import operation, step
 from app.vault.key_encryption_keys import UnknownKekError
 from app.vault.register import DESTROYED, Register, key_context, origin_context
@@ -28,8 +29,8 @@ from app.vault.tables import KeySlot, Origin
 
 BATCH = 4000
 """Keys for each commit: other writers of the register wait for their writing, some tens of milliseconds."""
-REPLACE = "UPDATE keys SET kek_id = ?, wrapped = ? WHERE slot = ? AND wrapped = ?"
-"""The new id, the new wrapped key, the slot, and the old wrapped key: a key destroyed since it was read stays so."""
+REPLACE = RowUpdates(KeySlot, changes=("kek_id", "wrapped"), expected=("slot", "wrapped"))
+"""A key that was destroyed since it was read stays so."""
 
 Slot = Row[int, bytes, int, str, bytes]
 Progress = Callable[[int, int], None]
@@ -111,7 +112,7 @@ def _rewrap_all(register: Register, new: Kek, progress: Progress) -> int:
     while slots := _batch(register, new, after=last):
         values = _rewrapped(register, slots, new)
         with register.store.write() as session:
-            session.connection().exec_driver_sql(REPLACE, values)
+            REPLACE.execute(session, values)
         last = slots[-1].slot
         done += len(slots)
         progress(done, total)

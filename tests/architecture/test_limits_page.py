@@ -19,7 +19,7 @@ NO_BUDGETS = {
     "retention of data": {"superseded_template_days", "consent_days", "consent_max_days", "renewal_days"}
     | {"token_unused_days", "access_count_days", "rebuild_after_days"},
     "the transparency log": {"log_interval", "log_padding", "log_noise"},
-    "the operator's own work": {"key_overlap_hours", "sweep_interval_s"},
+    "the operator's own work": {"key_overlap_hours", "sweep_interval_s", "kek_rotate_hours"},
     "the decision": {"target_fmr"},
     "advice to the subject": {"enrol_photos", "identification_photos"},
 }

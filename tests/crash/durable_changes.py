@@ -14,8 +14,8 @@ from pathlib import Path
 
 _LOG_HEADER = 32
 _FRAME_HEADER = 24
-_UNREAD = re.compile(r"(^|/)(restoring|\.[^/]*\.unfinished|lock|[a-z]+\.ballast)(/|$)")
-"""Temporary files of a backup or a restore, which the next one removes, the empty lock file, and kept disk space."""
+_UNREAD = re.compile(r"(^|/)(restoring|\.[^/]*\.unfinished|([a-z]+\.)?lock|[a-z]+\.ballast)(/|$)")
+"""Temporary files of a backup or a restore, which the next one removes, empty lock files, and kept disk space."""
 _BESIDE = ("-wal", "-shm", "-journal")
 """Side files of a database: the write-ahead log is read with it, and the others hold nothing durable."""
 

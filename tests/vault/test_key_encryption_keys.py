@@ -9,7 +9,8 @@ import pytest
 from pydantic import SecretStr
 
 from app.settings import Settings
-from app.vault.key_encryption_keys import AvailableKeks, KekFile, KekSettings, UnknownKekError
+from app.vault.kek_file import KekFile
+from app.vault.key_encryption_keys import AvailableKeks, KekSettings, UnknownKekError
 from app.vault.open import check, open_vault
 from app.vault.seal import KEY_BYTES, Kek, KekError
 from tests.support.service_fixture import settings_for

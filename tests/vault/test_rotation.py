@@ -186,12 +186,12 @@ def test_key_destroyed_while_it_is_wrapped_stays_destroyed(
 ) -> None:
     """A withdrawal commits between the reading of the first batch and its writing."""
     owner, generation = next(one for one in stored_keys.sealed if one[1] == 2)
-    destroyed = []
+    destroyed: list[Owner] = []
     with opened(root) as register, opened(root) as service:
         found = register.keks.get
 
         def get(kek_id: str) -> Kek:
-            if not destroyed and rows(register.store.path, "SELECT kek_id FROM origin") != [(kek_id,)]:
+            if not destroyed and rows(root / "keys" / "register.db", "SELECT kek_id FROM origin") != [(kek_id,)]:
                 destroyed.append(owner)
                 service.destroy_key(owner, generation)
             return found(kek_id)
@@ -252,7 +252,7 @@ def test_disk_without_room_for_a_new_key_changes_nothing(
         raise OSError(28, "No space left on device")
 
     with opened(root) as register, monkeypatch.context() as patched:
-        patched.setattr("app.vault.key_encryption_keys.os.fsync", full)
+        patched.setattr("app.vault.kek_file.os.fsync", full)
         with pytest.raises(OSError, match="No space left"):
             rotate(register)
 

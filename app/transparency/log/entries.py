@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import bindparam, delete, insert, or_, select
 from sqlalchemy.orm import Session
 
 from app.transparency.tables import EntryRow, OpenEntry, PendingLeaf, ReceiptRow
@@ -167,6 +167,13 @@ def append_open_entry_in_register(session: Session, act: LoggedAct, **record: Va
     """Write the open entry of an act that changes the register only, in a transaction on the register."""
     entry = make_entry(act, **record)
     session.add(OpenEntry(leaf=entry.leaf, salt=entry.salt, record=entry.record.decode(), joined=False))
+
+
+def find_last_time(session: Session, *acts: LoggedAct) -> datetime:
+    """Return the last time of these acts in the open entries of the register, which has at least one of them."""
+    wanted = or_(*(OpenEntry.record.contains(f'"act":"{act}"', autoescape=True) for act in acts))
+    records = session.scalars(select(OpenEntry.record).where(wanted))
+    return max(datetime.fromisoformat(json.loads(record)["at"]) for record in records)
 
 
 def record_or_note_unrecorded(session: Session, record: Callable[[], T], *, state: str, now: datetime) -> T | None:
