@@ -20,6 +20,7 @@ from tests.support.service_fixture import MovableClock, SharedPool, serving, set
 from tests.support.toy_engine import toy_card
 from tests.support.waiting import wait_until
 
+HELD = True
 HOURS = 24
 
 
@@ -47,7 +48,7 @@ def test_key_turns_when_its_time_has_passed_and_not_before(root: Path, register:
     kept = [(root / "keys" / "kek").read_bytes()]
     for hours in (HOURS - 1, 2, HOURS - 1, 2):
         clock.advance(hours=hours)
-        due.run(True)
+        due.run(HELD)
         kept.append((root / "keys" / "kek").read_bytes())
 
     assert [old == new for old, new in itertools.pairwise(kept)] == [True, False, True, False]
@@ -63,9 +64,9 @@ def test_turn_that_the_end_of_the_service_interrupted_is_finished_at_once(
     first = job(root, register, clock)
     first.interrupt()
     with pytest.raises(RotationError, match="its next start finishes"):
-        first.run(True)
+        first.run(HELD)
     half = {path.name for path in (root / "keys").glob("kek*")}
-    job(root, register, clock).run(True)
+    job(root, register, clock).run(HELD)
 
     assert (half, {path.name for path in (root / "keys").glob("kek*")}) == ({"kek", "kek.next", "kek.old"}, {"kek"})
     assert turns(root) == 1, "one turn, in two parts"
