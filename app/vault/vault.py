@@ -218,7 +218,9 @@ class Vault:
             return self._rebuild_checkpointed or self.checkpoint_all()
 
     def checkpoint_all(self) -> bool:
-        """Empty both write-ahead logs. Returns False if a reader blocked one: deleted bytes are still in it."""
+        """Empty both write-ahead logs. Returns False if deleted bytes are left: a reader or the server keeps them."""
+        if not (self.data.removes_bytes and self.register.store.removes_bytes):
+            return False
         # Try both, even if a reader blocks the first.
         blocked = [store.name for store in (self.data, self.register.store) if not store.checkpoint()]
         if blocked:

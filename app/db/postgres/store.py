@@ -59,6 +59,8 @@ class PostgresStore:
         schema: the schema without which nothing is written. None: any.
     """
 
+    removes_bytes = False
+
     def __init__(self, url: URL, *, name: str, busy_s: float = 10.0, schema: Schema | None = None) -> None:
         self.name = name
         self.place = f"database {url.database} of PostgreSQL at {url.host or url.query.get('host') or 'localhost'}"

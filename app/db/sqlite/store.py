@@ -48,6 +48,8 @@ class SqliteStore:
         schema: the schema without which nothing is written. None: any.
     """
 
+    removes_bytes = True
+
     def __init__(
         self, path: Path, *, busy_s: float = 10.0, ballast_bytes: int = 0, schema: Schema | None = None
     ) -> None:
