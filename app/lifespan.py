@@ -66,7 +66,7 @@ class Life:
         state = self.state
         try:
             # While the service runs, no restore replaces the data and no second service uses it.
-            held.enter_context(serving(state.settings.data_dir))
+            held.enter_context(serving(state.settings.data_dir, only_one=state.settings.database_url is None))
             return prepare(
                 state.vault,
                 state.settings,

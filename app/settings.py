@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.kit.addresses import check_listener, check_networks, check_origins, check_root_path
-from app.kit.setting_values import Bytes, Days, Location, RetentionPeriod, Seconds, Text, UpToADay
+from app.kit.setting_values import Bytes, DatabaseUrl, Days, Location, RetentionPeriod, Seconds, Text, UpToADay
 
 MIB = 1024 * 1024
 MAX_OVERLAP_HOURS = 720
@@ -64,6 +64,12 @@ class Settings(BaseSettings):
     """File with the key-encryption key, created on first run with mode 0600. Default: `kek` in the keys directory."""
     kek_rotate_hours: Annotated[int, Field(ge=0, le=8784)] = 0
     """Hours after which the service makes a new key-encryption key and destroys the old one; 0: only by command."""
+    database_url: DatabaseUrl | None = None
+    """Address of the data store on PostgreSQL. Without it both stores are SQLite files."""
+    register_url: DatabaseUrl | None = None
+    """Address of the register on PostgreSQL, in another cluster than the data store."""
+    without_standby: bool = False
+    """Whether `live` accepts PostgreSQL without a synchronous standby, although acknowledged writes could be lost."""
     rebuild_at_once_mib: Annotated[int, Field(ge=0)] = 64
     """Largest size of the data store that is rebuilt before an erasure is answered."""
     rebuild_after_days: Annotated[int, Field(ge=0)] = 1
@@ -203,6 +209,9 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         if self.failure_delay_s > self.failure_delay_max_s:
             msg = "MIEN_FAILURE_DELAY_S must not be larger than MIEN_FAILURE_DELAY_MAX_S"
+            raise ValueError(msg)
+        if (self.database_url is None) != (self.register_url is None):
+            msg = "set both MIEN_DATABASE_URL and MIEN_REGISTER_URL, or neither of them"
             raise ValueError(msg)
         if self.kek_next is not None and self.kek is None:
             msg = "MIEN_KEK_NEXT needs MIEN_KEK; a key-encryption key in a file is followed by a new file"

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import typer
 
+from app.db.fault_log import describe_fault
 from app.kit.errors import OperatorError
 from app.kit.resources import locate_pages
 
@@ -55,6 +56,8 @@ def error_text(error: BaseException) -> str | None:
     cause = getattr(error, "orig", error)
     if isinstance(cause, sqlite3.Error):
         return database_error_text(cause)
+    if cause is not error and (fault := describe_fault(cause)) is not None:
+        return "the databases cannot be used ({}): {}".format(*fault)
     if isinstance(error, OSError):
         return system_error_text(error)
     return str(error) if isinstance(error, OperatorError | UnicodeError) else None

@@ -33,7 +33,7 @@ def verify_log(*, as_json: Json = False) -> None:
     """
     settings = read_settings()
     for file in (settings.data_dir / DATA_FILE, settings.register_dir / REGISTER_FILE):
-        if not file.exists():
+        if settings.database_url is None and not file.exists():
             refuse(f"there is no {file}, so there is no transparency log to check")
     # The usual checks would refuse a changed schema and a damaged log, which this command has to report.
     with open_stores(settings, run=None) as vault, show_progress() as progress:

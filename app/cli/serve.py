@@ -35,7 +35,7 @@ def serve(
     """Run the service. An empty data directory is set up first, with the shipped notices."""
     settings = read_settings()
     # Refuse a second service before it opens anything; the application takes this lock for good when it starts.
-    with serving(settings.data_dir):
+    with serving(settings.data_dir, only_one=settings.database_url is None):
         pass
     with in_use(settings.data_dir):
         _serve(settings, host, port, as_json=as_json)

@@ -12,6 +12,7 @@ from app.backup.create import back_up
 from app.backup.restore import restore as restore_backup
 from app.backup.restore_check import find
 from app.cli.command import Json, parse_instant, print_profile, print_result, read_settings
+from app.cli.errors import refuse
 from app.cli.stores import open_stores
 from app.db.store import unlimited_reads
 from app.jobs.deliver_callbacks import deliver_once
@@ -19,6 +20,7 @@ from app.jobs.maintenance import run_maintenance
 from app.kit.clock import utc_now
 from app.kit.progress import show_progress
 from app.kit.version import __version__
+from app.settings import Settings
 from app.startup import Run
 from app.vault.backup_manifest import Manifest
 from app.vault.directory_lock import in_use
@@ -32,9 +34,10 @@ DELIVERY_S = 60.0
 def migrate(*, as_json: Json = False) -> None:
     """Bring both databases to this version's schema. An empty data directory also gets the shipped notices."""
     settings = read_settings()
-    with open_stores(settings, run=Run.MIGRATE):
-        pass
-    print_result({"data": settings.data_dir, "register": settings.register_dir, "schema": "head"}, as_json=as_json)
+    with open_stores(settings, run=Run.MIGRATE) as vault:
+        on_server = vault.data.place, vault.register.store.place
+    places = on_server if settings.database_url is not None else (settings.data_dir, settings.register_dir)
+    print_result({"data": places[0], "register": places[1], "schema": "head"}, as_json=as_json)
 
 
 @app.command()
@@ -64,6 +67,7 @@ def backup(
     See docs/how-to/back-up-and-restore.md.
     """
     settings = read_settings()
+    _refuse_on_postgres(settings)
     with in_use(settings.data_dir), show_progress() as progress:
         manifest = back_up(settings, to=directory, version=__version__, now=utc_now(), progress=progress)
     print_profile(settings)
@@ -87,6 +91,7 @@ def restore(
     Consents and photos given since the backup are lost. See docs/how-to/back-up-and-restore.md.
     """
     settings = read_settings()
+    _refuse_on_postgres(settings)
     os.environ.setdefault("SQLITE_TMPDIR", str(settings.data_dir))
     with show_progress() as progress:
         done = restore_backup(
@@ -128,6 +133,14 @@ def restore_check(
         print_result({"passed": passed, "findings": [one._asdict() for one in findings]}, as_json=True)
     if not passed:
         raise typer.Exit(1)
+
+
+def _refuse_on_postgres(settings: Settings) -> None:
+    if settings.database_url is not None:
+        refuse(
+            "the stores are on PostgreSQL, which has its own way: pg_basebackup of the data cluster, and an archive of "
+            "its log (docs/how-to/back-up-postgresql.md)"
+        )
 
 
 def _fields(manifest: Manifest) -> dict[str, Any]:

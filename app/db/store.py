@@ -1,9 +1,10 @@
 """The store that every room uses: one database and its short transactions, on SQLite or on PostgreSQL."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
@@ -19,6 +20,17 @@ class Held(Protocol):
 
     def __bool__(self) -> bool:
         """Return whether the lock is held now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The settings of a PostgreSQL server that decide which bytes stay, and which commits can be lost."""
+
+    system_identifier: int
+    """The cluster; its databases share one write-ahead log."""
+    archive_mode: str
+    durability: Mapping[str, str]
+    """The settings for durable commits, by name."""
 
 
 class Store(Protocol):
@@ -90,6 +102,9 @@ class Store(Protocol):
         Raises:
             OperatorError: it could.
         """
+
+    def server(self) -> Server | None:
+        """Return the server of the database; None if it is a file."""
 
     def find_exposure(self) -> list[str]:
         """Return each way by which another user could read or change the database, with the next step."""

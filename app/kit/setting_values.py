@@ -3,8 +3,9 @@
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from app.kit.text import REASON, is_blank, readable
 
@@ -30,6 +31,19 @@ def _check_path(value: object) -> object:
     return value
 
 
+def _check_database(value: SecretStr) -> SecretStr:
+    """Refuse another database than PostgreSQL. The message never quotes the address, which may hold a password."""
+    try:
+        address = urlsplit(value.get_secret_value())
+        is_usable = address.scheme in {"postgresql", "postgres"} and address.path.strip("/") and address.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        msg = "give the address of a PostgreSQL database, such as postgresql://mien:password@host:5432/mien"
+        raise ValueError(msg)
+    return value
+
+
 def _check_text(value: str) -> str:
     if is_blank(value):
         msg = "it is blank; leave it out instead"
@@ -39,6 +53,7 @@ def _check_text(value: str) -> str:
     return value.strip()
 
 
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_check_database)]
 Text = Annotated[str, AfterValidator(_check_text)]
 Location = Annotated[Path, BeforeValidator(_check_path)]
 Bytes = Annotated[int, Field(gt=0)]

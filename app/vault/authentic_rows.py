@@ -3,7 +3,8 @@
 A program that can write the data store, but not read the register, cannot make a code. A changed, copied or planted
 row acts as if it did not exist, is logged, and makes `/readyz` answer 503.
 
-* A query asks `is_authentic` for each row that it relies on; SQLite computes the code with a function of this process.
+* A query asks `is_authentic` for each row that it relies on. SQLite computes the code with a function of this process,
+  PostgreSQL with functions of its own (`row_codes_on_postgres`).
 * The ORM writes the code of each new and each changed row. A row that is not authentic is never changed, because that
   would make it authentic.
 * An earlier state of the same row has a code that fits. The register ends such rows at the next start.
@@ -21,17 +22,19 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import (
-    Boolean,
     Column,
     ColumnElement,
     Connection,
     Dialect,
     LargeBinary,
     Select,
+    Table,
+    Text,
     Update,
     bindparam,
+    cast,
     event,
-    func,
+    literal,
     literal_column,
     select,
     update,
@@ -45,6 +48,7 @@ from app.db.store import Store
 from app.vault import authenticity
 from app.vault.authenticity import MacUse
 from app.vault.register import Ended, Register, tombstone_digest
+from app.vault.row_codes_on_postgres import KeyedSessions, RowCode, RowFits
 from app.vault.seal import MacKey
 from app.vault.tables import EndedKind, Tombstone
 
@@ -96,7 +100,11 @@ def _bound(row: type[AuthenticRow]) -> list[Column[Any]]:
 def is_authentic(row: type[AuthenticRow]) -> ColumnElement[bool]:
     """Return the condition that a row is as this service wrote it."""
     table = row.__table__
-    return func.mien_row_fits(literal_column(f"'{table.name}'"), table.c.mac, *_bound(row), type_=Boolean())
+    return RowFits(_name_of(table), table.c.mac, *_bound(row))
+
+
+def _name_of(table: Table) -> ColumnElement[str]:
+    return literal_column(f"'{table.name}'")
 
 
 class RowCodes:
@@ -106,14 +114,26 @@ class RowCodes:
         self._register = register
         self._key: MacKey | None = None
         self._suspects: dict[tuple[object, ...], None] = {}
-        """The table and the primary key, as SQLite stores it."""
+        """The table and the primary key, as SQLite stores it, or as a text of PostgreSQL."""
         self._forged: set[str] = set()
 
     def install(self, data: Store) -> None:
         """Give the connections of *data* the two functions."""
         for engine in (data.reader, data.writer):
             engine.dispose()
-            event.listen(engine, "connect", self._add_functions)
+            if engine.dialect.name == "postgresql":
+                KeyedSessions(engine, lambda: self._load_key().padded(), self._suspect)
+            else:
+                event.listen(engine, "connect", self._add_functions)
+
+    def _load_key(self) -> MacKey:
+        if self._key is None:
+            self._key = authenticity.mac_key(self._register, MacUse.ROW)
+        return self._key
+
+    def _suspect(self, table: str, *values: object) -> None:
+        if len(self._suspects) < MAX_SUSPECTS:
+            self._suspects[table, *values[: len(_row_class(table).__table__.primary_key)]] = None
 
     def _add_functions(self, connection: SqliteConnection, record: ConnectionPoolEntry) -> None:
         record.info[_CODES] = self
@@ -122,29 +142,27 @@ class RowCodes:
 
     def code(self, table: str, *values: object) -> bytes:
         """Return the code of a row, from its values as SQLite stores them."""
-        if self._key is None:
-            self._key = authenticity.mac_key(self._register, MacUse.ROW)
-        return self._key.code(repr((table, *map(_shortened, values))).encode())
+        return self._load_key().code(repr((table, *map(_shortened, values))).encode())
 
     def _fits(self, table: str, mac: bytes | None, *values: object) -> bool:
         if mac == self.code(table, *values):
             return True
         # An outer join without a row gives NULL.
-        if values[0] is not None and len(self._suspects) < MAX_SUSPECTS:
-            self._suspects[table, *values[: len(_row_class(table).__table__.primary_key)]] = None
+        if values[0] is not None:
+            self._suspect(table, *values)
         return False
 
     def find_forged(self, data: Store) -> list[str]:
         """Return the tables in which a row was found that is not authentic, until the next start.
 
-        Each suspected row is looked up by its primary key alone. SQLite may put a constant of a query in the place of a
-        column; then a row that the query leaves out looks changed.
+        Each suspected row is looked up by its primary key alone. A database may put a constant of a query in the place
+        of a column; then a row that the query leaves out looks changed.
         """
         for suspect in list(self._suspects):
             table, row = str(suspect[0]), _row_class(str(suspect[0]))
             with data.read() as session:
                 key = dict(zip(_key_names(row), suspect[1:], strict=True))
-                fits = session.scalar(_fits_stored(row), key)  # type: ignore[arg-type]
+                fits = session.scalar(_fits_stored(row, data.reader.dialect.name), key)  # type: ignore[arg-type]
             if fits is False and table not in self._forged:
                 self._forged.add(table)
                 log.error("row is not authentic", table=table, remedy="docs/how-to/back-up-and-restore.md")
@@ -189,17 +207,25 @@ def _fits_now(row: Any) -> Select[Any]:  # noqa: ANN401 - as above
 
 
 @cache
-def _fits_stored(row: Any) -> Select[Any]:  # noqa: ANN401 - as above
-    """Like `_fits_now`, for values as SQLite stores them."""
+def _fits_stored(row: Any, dialect: str) -> Select[Any]:  # noqa: ANN401 - as above
+    """Like `_fits_now`, for values as SQLite stores them, or for texts of PostgreSQL."""
     table = row.__table__
-    key = [literal_column(f"{table.name}.{name}") == bindparam(name) for name in _key_names(row)]
+    if dialect == "sqlite":
+        key = [literal_column(f"{table.name}.{name}") == bindparam(name) for name in _key_names(row)]
+    else:
+        key = [column == cast(bindparam(column.name, type_=Text()), column.type) for column in table.primary_key]
     return select(is_authentic(row)).where(*key)
 
 
-def _write_code(mapper: Mapper[Any], connection: Connection, row: AuthenticRow) -> None:
+def _write_code(mapper: Mapper[Any], connection: Connection, row: Any) -> None:  # noqa: ANN401 - any such row
+    if connection.dialect.name == "postgresql":
+        bound = [(column, mapper.get_property_by_column(column).key) for column in _bound(type(row))]
+        values = [literal(getattr(row, key), column.type) for column, key in bound]
+        row.mac = RowCode(_name_of(type(row).__table__), *values)
+        return
     codes: RowCodes = connection.info[_CODES]
-    values = [(getattr(row, key), encode) for key, encode in _encoders(mapper, connection.dialect)]
-    stored = (value if encode is None else encode(value) for value, encode in values)
+    found = [(getattr(row, key), encode) for key, encode in _encoders(mapper, connection.dialect)]
+    stored = (value if encode is None else encode(value) for value, encode in found)
     row.mac = codes.code(mapper.local_table.name, *map(_as_read, stored))  # type: ignore[attr-defined]
 
 
@@ -232,7 +258,7 @@ def sign_older(session: Session, *, schema: str = "") -> None:
 
 def _sign_all(row: type[AuthenticRow]) -> Update:
     table = row.__table__
-    code = func.mien_row_code(literal_column(f"'{table.name}'"), *_bound(row))
+    code = RowCode(_name_of(table), *_bound(row))
     return update(table).where(table.c.mac.is_(None)).values(mac=code)
 
 

@@ -49,15 +49,23 @@ def alone(directory: Path) -> Iterator[None]:
 
 
 @contextmanager
-def serving(directory: Path) -> Iterator[None]:
-    """Be the only service on the data directory. Commands may use it too, but no restore.
+def serving(directory: Path, *, only_one: bool = True) -> Iterator[None]:
+    """Serve from the data directory. Commands may use it too, but no restore.
+
+    Args:
+        directory: the data directory.
+        only_one: whether no other service may do so. On SQLite the processes could not tell each other of changes.
 
     Raises:
         InUseError: another service runs on it, or a restore is in progress.
     """
     remedy = "another `mien serve` runs on it, and SQLite data can have only one; stop that first"
-    with in_use(directory), _data_lock(directory / SERVICE_LOCK_FILE, fcntl.LOCK_EX, remedy):
-        yield
+    with in_use(directory):
+        if not only_one:
+            yield
+            return
+        with _data_lock(directory / SERVICE_LOCK_FILE, fcntl.LOCK_EX, remedy):
+            yield
 
 
 @contextmanager

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 
-from sqlalchemy import select
+from pydantic import SecretStr
+from sqlalchemy import make_url, select
 
 from app.db.migrate import at_head, pinned_schema, refuse_newer, upgrade
+from app.db.postgres.store import PostgresStore
 from app.db.sqlite.store import SqliteStore
 from app.db.store import Store
 from app.kit.errors import OperatorError
@@ -42,19 +43,48 @@ def open_vault(settings: Settings) -> Vault:
     """
     # Before the key-encryption key is read, by whichever program.
     protect_process()
-    busy_s, ballast_bytes = settings.sqlite_busy_s, settings.ending_ballast_mib * MIB
-    open_store = partial(SqliteStore, busy_s=busy_s, ballast_bytes=ballast_bytes)
-    data = open_store(settings.data_dir / DATA_FILE, schema=pinned_schema("mien"))
+    data = _open_data(settings)
     path = settings.register_dir / REGISTER_FILE
     with ExitStack() as opened:
         opened.callback(data.close)
-        if not path.exists() and bound_to(data) is not None:
+        if settings.register_url is None and not path.exists() and bound_to(data) is not None:
             raise _no_register(data, path)
-        register = open_store(path, schema=pinned_schema("register"))
+        register = _open_register(settings, ballast_mib=settings.ending_ballast_mib)
         opened.callback(register.close)
         vault = Vault(data, Register(register, _available_keks(settings, register)))
         opened.pop_all()
     return vault
+
+
+def _open_data(settings: Settings) -> Store:
+    if settings.database_url is not None:
+        return _open_postgres(settings, settings.database_url, "mien")
+    return SqliteStore(
+        settings.data_dir / DATA_FILE,
+        busy_s=settings.sqlite_busy_s,
+        ballast_bytes=settings.ending_ballast_mib * MIB,
+        schema=pinned_schema("mien"),
+    )
+
+
+def _open_register(settings: Settings, *, ballast_mib: int = 0) -> Store:
+    if settings.register_url is not None:
+        return _open_postgres(settings, settings.register_url, "register")
+    return SqliteStore(
+        settings.register_dir / REGISTER_FILE,
+        busy_s=settings.sqlite_busy_s,
+        ballast_bytes=ballast_mib * MIB,
+        schema=pinned_schema("register"),
+    )
+
+
+def _open_postgres(settings: Settings, url: SecretStr, name: str) -> Store:
+    return PostgresStore(
+        make_url(url.get_secret_value()),
+        name=name,
+        busy_s=settings.sqlite_busy_s,
+        schema=pinned_schema(name, "postgresql"),
+    )
 
 
 def _available_keks(settings: Settings, register: Store) -> AvailableKeks:
@@ -78,9 +108,7 @@ def _has_origin(register: Store) -> bool:
 @contextmanager
 def opened_register(settings: Settings) -> Iterator[Register]:
     """Open the register alone. It must exist."""
-    store = SqliteStore(
-        settings.register_dir / REGISTER_FILE, busy_s=settings.sqlite_busy_s, schema=pinned_schema("register")
-    )
+    store = _open_register(settings)
     try:
         yield Register(store, _available_keks(settings, store))
     finally:

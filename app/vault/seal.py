@@ -37,7 +37,7 @@ class KekError(OperatorError):
 
 
 class Key:
-    """One key. Its bytes do not leave this object."""
+    """One key. Only `padded` lets it leave this object."""
 
     __slots__ = ("_raw",)
 
@@ -88,6 +88,11 @@ class MacKey:
     def code(self, message: bytes) -> bytes:
         """Return the code of *message*: 32 bytes."""
         return hmac.digest(self._key, message, "sha256")
+
+    def padded(self) -> str:
+        """Return the inner and the outer key of HMAC in hexadecimal, for a database server that computes codes."""
+        key = self._key.ljust(hashlib.sha256().block_size, b"\0")
+        return "".join(bytes(byte ^ pad for byte in key).hex() for pad in (0x36, 0x5C))
 
     def fits(self, message: bytes, code: bytes) -> bool:
         """Return whether *code* is that of *message*."""

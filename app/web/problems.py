@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.db.fault_log import describe_fault
 from app.kit.errors import InvalidRequestError, NotFoundError, Problem
 
 MAX_FAULTS = 50
@@ -191,8 +192,8 @@ class InternalErrors:
 
 def _answer_storage_error(_request: Request, error: Exception) -> JSONResponse:
     cause = getattr(error, "orig", error)
-    # A fault of SQLite is logged by the store, once for all requests.
-    if not getattr(cause, "sqlite_errorname", None):
+    # The store logs its faults itself, once for all requests.
+    if describe_fault(cause) is None and not getattr(cause, "sqlite_errorname", None):
         # Only the class: the statement's parameters may be personal.
         log.error("storage failed", error=type(cause).__name__)
     return problem_document(StorageUnavailableError())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from app.compliance.live_requirements.floors import find_hollow
 from app.compliance.notice_facts import DEMONSTRATION_PARTY
+from app.db.store import Server
 from app.faces.cards import operating_point
 from app.faces.cards.card import Card
 from app.faces.cards.operating_point import OperatingPoint
@@ -54,6 +55,8 @@ class ServiceState:
     """Protections that the sandbox of the engine workers lacks; None if no worker has reported them."""
     process: Sequence[str]
     """Protections that this process lacks."""
+    servers: tuple[Server, Server] | None
+    """The PostgreSQL servers of data and register. None on SQLite."""
     exposed: Sequence[str]
     """The directories and files of the stores that other users could read or change, each with the next step."""
 
@@ -94,7 +97,8 @@ def check_requirements(state: ServiceState) -> LiveReport:
         *(_party(one) for one in state.parties),
         *_notices(state),
         _consents(state.consented),
-        *_keys(state.settings),
+        *_keys(state),
+        *_durable(state),
         _rates(state),
         _sandbox(state.sandbox),
         _process(state.process),
@@ -155,11 +159,31 @@ def _consents(consented: Sequence[PublishedNotice]) -> Requirement:
     return _requirement("consents", met=not demonstration, found=found)
 
 
-def _keys(settings: Settings) -> Iterator[Requirement]:
-    found = f"the register is in {settings.register_dir}"
-    yield _requirement("keys_apart", met=settings.keys_apart, found=found)
+def _keys(state: ServiceState) -> Iterator[Requirement]:
+    settings, servers = state.settings, state.servers
+    met, found = settings.keys_apart, f"the register is in {settings.register_dir}"
+    if servers is not None:
+        data, register = servers
+        met = data.system_identifier != register.system_identifier and register.archive_mode == "off"
+        found = f"data in cluster {data.system_identifier}, register in {register.system_identifier}, whose log is " + (
+            "not archived" if register.archive_mode == "off" else "archived, with keys that were destroyed since"
+        )
+    yield _requirement("keys_apart", met=met, found=found)
     found = "apart" if settings.kek_apart else "stored with the keys that it opens, or with the data"
     yield _requirement("kek_apart", met=settings.kek_apart, found=found)
+
+
+def _durable(state: ServiceState) -> Iterator[Requirement]:
+    """Yield the requirement on PostgreSQL. On SQLite each connection asks for durable commits itself."""
+    if state.servers is None:
+        return
+    lacking = {
+        f"{name} of the {store} is {value or 'empty'}"
+        for store, server in zip(("data", "register"), state.servers, strict=True)
+        for name, value in server.durability.items()
+        if value in {"off", ""} and not (name == "synchronous_standby_names" and state.settings.without_standby)
+    }
+    yield _requirement("durable", met=not lacking, found=", ".join(sorted(lacking)) or "set")
 
 
 def _rates(state: ServiceState) -> Requirement:

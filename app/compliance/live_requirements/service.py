@@ -28,6 +28,7 @@ def check(
     Args:
         sandbox: protections that the sandbox of the workers lacks, by `EnginePool.status` or `sandbox_probe`.
     """
+    data, register = vault.data.server(), vault.register.store.server()
     with vault.data.read() as session:
         active = select(RelyingParty).where(RelyingParty.revoked_on.is_(None)).order_by(RelyingParty.id)
         consented = select(Notice).where(exists().where(Grant.notice_sha256 == Notice.sha256))
@@ -48,6 +49,7 @@ def check(
             consented=[_published(notice) for notice in session.scalars(consented)],
             sandbox=sandbox,
             process=missing_protections(),
+            servers=None if data is None or register is None else (data, register),
             exposed=find_exposed_files(vault),
         )
     return policy.check_requirements(state)

@@ -10,14 +10,14 @@
 """
 
 import time
+from typing import Any
 
-from psycopg import Connection as PsycopgConnection
-from psycopg.errors import QueryCanceled
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.db.store import are_reads_limited
+from app.kit.errors import OperatorError
 
 POOL_SIZE = 8
 """Connections kept open for each of reading and writing."""
@@ -44,9 +44,21 @@ SELECT set_config('synchronous_commit', CASE WHEN current_setting('synchronous_c
 """The last line ends the transaction of a client that the network cut off."""
 
 
+class MissingDriverError(OperatorError):
+    """PostgreSQL was chosen, and its driver is not installed."""
+
+
 def connect(url: URL, *, wait_s: float) -> Engine:
     """Create a pool of connections to a primary server."""
-    engine = create_engine(
+    try:
+        return _configured(_create(url, wait_s))
+    except ModuleNotFoundError as error:
+        raise MissingDriverError("PostgreSQL needs the package psycopg: pip install 'mien[postgres]'") from error
+
+
+def _create(url: URL, wait_s: float) -> Engine:
+    # psycopg is imported here, and only here: with SQLite it need not be installed.
+    return create_engine(
         url.set(drivername="postgresql+psycopg"),
         connect_args={
             "autocommit": True,
@@ -65,8 +77,10 @@ def connect(url: URL, *, wait_s: float) -> Engine:
         hide_parameters=True,
     )
 
+
+def _configured(engine: Engine) -> Engine:
     @event.listens_for(engine, "connect")
-    def _configure(connection: PsycopgConnection, _record: object) -> None:
+    def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401 - a connection of psycopg
         connection.execute(SESSION)
 
     return engine
@@ -103,8 +117,9 @@ def begin_reads(engine: Engine, *, max_s: float) -> None:
     @event.listens_for(engine, "before_cursor_execute")
     def _check(connection: Connection, *_arguments: object) -> None:
         if time.monotonic() > connection.info.get("until", float("inf")):
-            raise OperationalError("", None, QueryCanceled("the read took too long"))
+            psycopg: Any = connection.dialect.loaded_dbapi
+            raise OperationalError("", None, psycopg.errors.QueryCanceled("the read took too long"))
 
     @event.listens_for(engine, "reset")
-    def _stop(_connection: PsycopgConnection, record: ConnectionPoolEntry, _state: object) -> None:
+    def _stop(_connection: object, record: ConnectionPoolEntry, _state: object) -> None:
         record.info.pop("until", None)

@@ -14,7 +14,7 @@ from app.db.fault_log import FaultLog
 from app.db.postgres.connections import SHARED, WAIT, begin_reads, begin_writes, connect
 from app.db.postgres.schema import read_schema
 from app.db.schema import Schema, refuse_changed
-from app.db.store import Held
+from app.db.store import Held, Server
 from app.db.write_probe import PROBE_S, WriteProbe
 from app.kit.crash_points import step
 from app.kit.errors import OperatorError
@@ -27,6 +27,13 @@ VERSIONS = (16, 18)
 """The oldest and the newest version of PostgreSQL that the tests use."""
 
 _TRY_LOCK = text("SELECT pg_try_advisory_lock(CAST(:key AS bigint))")
+
+_DURABILITY = ("fsync", "full_page_writes", "synchronous_standby_names")
+_SERVER = """
+SELECT system_identifier, current_setting('archive_mode') AS archive_mode, current_setting('fsync'),
+       current_setting('full_page_writes'), current_setting('synchronous_standby_names')
+FROM pg_control_system()
+"""
 
 
 class UnusableServerError(OperatorError):
@@ -169,6 +176,13 @@ class PostgresStore:
         """Return the size of the database."""
         with self.read() as session:
             return int(session.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
+
+    def server(self) -> Server:
+        """Return what the server says about itself."""
+        with self.read() as session:
+            row = session.execute(text(_SERVER)).one()
+        durability = dict(zip(_DURABILITY, row[2:], strict=True))
+        return Server(row.system_identifier, row.archive_mode, durability)
 
     def find_exposure(self) -> list[str]:
         """Return nothing: the server decides by its roles, and no file is here."""

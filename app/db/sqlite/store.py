@@ -21,7 +21,7 @@ from app.db.sqlite.connections import BUSY_TIMEOUT, connect, limit_reads
 from app.db.sqlite.files import SIDE_FILES, create_private, refuse_links
 from app.db.sqlite.locks import try_lock
 from app.db.sqlite.schema import QUERY
-from app.db.store import Held
+from app.db.store import Held, Server
 from app.db.write_probe import PROBE_S, WriteProbe
 from app.kit.crash_points import step
 from app.kit.files import UnsafeFileError, find_exposure
@@ -269,6 +269,10 @@ class SqliteStore:
     def make_room(self, error: BaseException) -> bool:
         """Release the ballast if the disk is full."""
         return is_full(error) and self.ballast.release()
+
+    def server(self) -> Server | None:
+        """Return None: the database is a file."""
+        return None
 
     def find_exposure(self) -> list[str]:
         """Return each directory and file that another user could read or change, with the next step."""
