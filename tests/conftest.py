@@ -1,6 +1,7 @@
 """Fixtures for all tests, and the kind of each test."""
 
 import gc
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from tests.support.kinds import OutsideWatch, kinds, mark_kinds
 from tests.support.shared_routes import share_routes
 
 share_routes()
+# A shell starts background jobs with SIGINT ignored, and their child processes would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 _outside = OutsideWatch()
 
 

@@ -36,7 +36,7 @@ LONG = settings(
 )
 
 
-@pytest.mark.timeout(0 if EXAMPLES else 300)
+@pytest.mark.timeout(0 if EXAMPLES else 1200)
 def test_the_laws_hold_after_any_acts_in_any_order(
     launcher: ProcessLauncher, populated: tuple[Path, Data], place: Path
 ) -> None:
