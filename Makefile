@@ -154,6 +154,7 @@ LOCK = env -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL
 lock: ## Make the hashed requirement lists anew, with the newest versions that pyproject.toml allows
 	@$(PYTHON) -m venv .venv/lock && .venv/lock/bin/python -m pip install -qq --disable-pip-version-check --only-binary :all: uv
 	@echo '* requirements/run.txt' && $(LOCK) --extra evaluate --output-file requirements/run.txt
-	@echo '* requirements/dev.txt' && $(LOCK) --extra dev --extra evaluate --constraints requirements/run.txt --output-file requirements/dev.txt
+	@echo '* requirements/postgres.txt' && $(LOCK) --extra evaluate --extra postgres --constraints requirements/run.txt --output-file requirements/postgres.txt
+	@echo '* requirements/dev.txt' && $(LOCK) --extra dev --extra evaluate --extra postgres --constraints requirements/run.txt --output-file requirements/dev.txt
 	@echo '* requirements/fuzz.txt' && $(subst pyproject.toml,requirements/fuzz.in,$(LOCK)) --output-file requirements/fuzz.txt
 	@echo '* requirements/sbom.txt' && $(subst pyproject.toml,requirements/sbom.in,$(LOCK)) --output-file requirements/sbom.txt
