@@ -41,8 +41,8 @@ class Store(Protocol):
     place: str
     """The place of the database, for a message to the operator."""
     removes_bytes: bool
-    """Whether `checkpoint` and `rebuild` remove deleted bytes. A server keeps them for a while: there only a turn of the
-    key-encryption key makes them useless."""
+    """Whether `checkpoint` and `rebuild` remove deleted bytes. A server keeps them for a while: there only a turn of
+    the key-encryption key makes them useless."""
     reader: Engine
     """The connections that read."""
     writer: Engine
