@@ -143,19 +143,23 @@ def refused(result: Result | subprocess.CompletedProcess[str], reason: str) -> b
 
 
 @contextmanager
-def run_program(root: Path, *, under: Sequence[str] = (), wait: bool = True, **settings: str) -> Iterator[Program]:
+def run_program(
+    root: Path, *, under: Sequence[str] = (), wait: bool = True, processes: str = "1", **settings: str
+) -> Iterator[Program]:
     """Serve from the stores in *root* until the end of the block.
 
     Args:
         root: the directory of the stores; its file `stderr` is continued.
         under: a command that starts the program, such as `strace`.
         wait: whether to wait until the service is ready; if not, the engine may still be starting.
+        processes: the number of processes that serve.
         settings: environment variables.
     """
+    arguments = ["serve", "--port", "0", "--json", "--processes", processes]
     with (
         (root / "stderr").open("ab") as stderr,
         subprocess.Popen(
-            [*under, sys.executable, "-m", "app", "serve", "--port", "0", "--json"],
+            [*under, sys.executable, "-m", "app", *arguments],
             cwd=ROOT,
             env=environment(root, **settings),
             stdout=subprocess.PIPE,
