@@ -6,11 +6,13 @@ ARG LIBSECCOMP2=2.6.0-2
 
 # The wheels, by their hashes, into an environment of their own. Nothing is compiled.
 FROM python:${PYTHON} AS wheels
-COPY requirements/run.txt requirements/sbom.txt requirements/remove_unused.py /requirements/
+# `postgres.txt` adds the driver of PostgreSQL, as compose.postgres.yaml asks.
+ARG REQUIREMENTS=run.txt
+COPY requirements/run.txt requirements/postgres.txt requirements/sbom.txt requirements/remove_unused.py /requirements/
 # Then the files that nothing loads are removed, and the list of packages and the texts of their licences are made.
 RUN python -m venv /opt/mien \
     && /opt/mien/bin/python -m pip install --quiet --no-cache-dir --disable-pip-version-check \
-        --require-hashes --no-deps --only-binary :all: --requirement /requirements/run.txt \
+        --require-hashes --no-deps --only-binary :all: --requirement /requirements/${REQUIREMENTS} \
     && /opt/mien/bin/python /requirements/remove_unused.py \
     && python -m venv /opt/tools \
     && /opt/tools/bin/python -m pip install --quiet --no-cache-dir --disable-pip-version-check \

@@ -167,6 +167,14 @@ def test_compose_has_two_clusters_and_a_register_without_archive() -> None:
     assert "archive_mode=off" in register["command"]
 
 
+def test_the_image_of_compose_has_the_driver_of_postgresql() -> None:
+    build = read_yaml(COMPOSE)["services"]["api-1"]["build"]
+    ((name, file),) = build["args"].items()
+
+    assert f"ARG {name}=run.txt" in (ROOT / "Dockerfile").read_text("utf-8")
+    assert "psycopg==" in (ROOT / "requirements" / file).read_text("utf-8")
+
+
 def test_compose_publishes_the_balancer_alone_on_this_machine_alone() -> None:
     services = read_yaml(COMPOSE)["services"]
     published = {name: service["ports"] for name, service in services.items() if "ports" in service}

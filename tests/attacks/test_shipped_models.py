@@ -28,7 +28,14 @@ VIDEO = (
 )
 """Beginnings of the names of FFmpeg, OpenSSL, and the libraries that only they need, in OpenCV's wheel."""
 DOCKERFILE, TOOLS = (ROOT.joinpath(name).read_text("utf-8") for name in ("Dockerfile", "requirements/sbom.txt"))
-IN_ORDER = ("run.txt", "remove_unused.py", "sbom.txt", "pip uninstall", "/opt/mien/sbom.json", "/opt/mien/licences.txt")
+IN_ORDER = (
+    "${REQUIREMENTS}",
+    "remove_unused.py",
+    "sbom.txt",
+    "pip uninstall",
+    "/opt/mien/sbom.json",
+    "/opt/mien/licences.txt",
+)
 WHEEL = Path(str(distribution("opencv-python-headless").locate_file("opencv_python_headless.libs")))
 UNUSED = {"shape_predictor_68_face_landmarks.dat", "mmod_human_face_detector.dat"}
 REMOVAL = ROOT / "requirements" / "remove_unused.py"
