@@ -69,7 +69,7 @@ class ReadyOut(BaseModel):
     engine_workers: int
     weights_verified: bool
     sandbox: SandboxOut
-    key_protection: Literal["file", "setting"]
+    key_protection: Literal["file", "setting", "transit"]
     keys_apart: bool
     """Whether the register is outside the data directory."""
 
@@ -106,7 +106,7 @@ def check_readiness(
         engine_workers=pool.workers,
         weights_verified=pool.weights_verified,
         sandbox=SandboxOut(level=pool.sandbox, missing=list(pool.missing)),
-        key_protection="file" if settings.kek is None else "setting",
+        key_protection=settings.key_protection,
         keys_apart=settings.keys_apart,
     )
 

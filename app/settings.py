@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.kit.addresses import check_listener, check_networks, check_origins, check_root_path
+from app.kit.addresses import check_listener, check_networks, check_origins, check_root_path, check_transit_key
 from app.kit.setting_values import Bytes, DatabaseUrl, Days, Location, RetentionPeriod, Seconds, Text, UpToADay
 
 MIB = 1024 * 1024
@@ -62,6 +62,10 @@ class Settings(BaseSettings):
     """The next key-encryption key, to which `mien keys rotate` rotates `kek`."""
     kek_file: Location | None = None
     """File with the key-encryption key, created on first run with mode 0600. Default: `kek` in the keys directory."""
+    kek_transit: Annotated[str, AfterValidator(check_transit_key)] | None = None
+    """Address of a key of the transit engine of OpenBao or Vault, which derives the key-encryption key."""
+    kek_transit_token_file: Location | None = None
+    """File with the token for it, read anew for each call."""
     kek_rotate_hours: Annotated[int, Field(ge=0, le=8784)] = 0
     """Hours after which the service makes a new key-encryption key and destroys the old one; 0: only by command."""
     database_url: DatabaseUrl | None = None
@@ -216,6 +220,12 @@ class Settings(BaseSettings):
         if self.kek_next is not None and self.kek is None:
             msg = "MIEN_KEK_NEXT needs MIEN_KEK; a key-encryption key in a file is followed by a new file"
             raise ValueError(msg)
+        if (self.kek_transit is None) != (self.kek_transit_token_file is None):
+            msg = "MIEN_KEK_TRANSIT and MIEN_KEK_TRANSIT_TOKEN_FILE need each other"
+            raise ValueError(msg)
+        if self.kek_transit is not None and (self.kek is not None or self.kek_file is not None):
+            msg = "MIEN_KEK_TRANSIT replaces MIEN_KEK and MIEN_KEK_FILE: set only one of the three"
+            raise ValueError(msg)
         if self.kek_rotate_hours and self.kek is not None:
             msg = (
                 "MIEN_KEK_ROTATE_HOURS needs a key-encryption key that the service can replace: only you can replace "
@@ -241,6 +251,11 @@ class Settings(BaseSettings):
         return self.keys_dir or self.data_dir.parent / f"{self.data_dir.name}-keys"
 
     @property
+    def key_protection(self) -> Literal["file", "setting", "transit"]:
+        """Where the key-encryption key comes from."""
+        return "setting" if self.kek is not None else "file" if self.kek_transit is None else "transit"
+
+    @property
     def controller(self) -> str:
         """The controller. In `prototype` always the demonstration controller."""
         return DEMONSTRATION if self.profile == "prototype" else self.controller_name or UNNAMED
@@ -253,7 +268,7 @@ class Settings(BaseSettings):
     @property
     def kek_apart(self) -> bool:
         """Whether the key-encryption key is stored neither with the data nor with the keys that it opens."""
-        if self.kek is not None:
+        if self.kek is not None or self.kek_transit is not None:
             return True
         file = self.kek_file
         return file is not None and not any(

@@ -45,6 +45,19 @@ def check_origins(value: str) -> str:
     return value
 
 
+def check_transit_key(value: str) -> str:
+    """Refuse an address that is not that of a transit key, or that leaves this machine without TLS."""
+    found = re.fullmatch(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?/v1/([\w-]+/)+keys/[\w-]+", value)
+    if found is None:
+        msg = f"{value!r} is no transit key; write it as https://bao.example.org:8200/v1/transit/keys/mien"
+        raise ValueError(msg)
+    address = _parse_address(found[2].strip("[]"))
+    if found[1] == "http" and found[2] != "localhost" and (address is None or not address.is_loopback):
+        msg = "give https: without TLS others read the key-encryption key on its way"
+        raise ValueError(msg)
+    return value
+
+
 def parse_networks(value: str) -> Networks:
     """Return the networks of a checked list; `*` stands for all."""
     names = value.replace(" ", "").replace("*", "0.0.0.0/0,::/0").split(",")
