@@ -1,7 +1,7 @@
 """Open both stores for one command."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from app.cli.command import print_profile
 from app.settings import Settings
@@ -21,9 +21,8 @@ def open_stores(settings: Settings, *, run: Run | None = Run.COMMAND) -> Iterato
     """
     with in_use(settings.data_dir):
         vault = open_vault(settings)
-        if run is not None:
-            prepare(vault, settings, run)
-        yield vault
-        vault.data.close()
-        vault.register.store.close()
+        with closing(vault.data), closing(vault.register.store):
+            if run is not None:
+                prepare(vault, settings, run)
+            yield vault
     print_profile(settings)
