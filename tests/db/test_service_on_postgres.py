@@ -27,7 +27,7 @@ def settings_of(databases: Databases) -> dict[str, str]:
 
 @pytest.fixture
 def program(tmp_path: Path, databases: Databases) -> Iterator[Program]:
-    with run_program(tmp_path, **settings_of(databases)) as running:
+    with run_program(tmp_path, wait=True, **settings_of(databases)) as running:
         yield running
 
 
@@ -41,7 +41,7 @@ def test_the_service_serves_and_no_database_file_is_made(program: Program) -> No
 
     assert person("GET", "/v1/me").json()["display_name"] == "Ada"
     assert program.command("verify-log")["whole"]
-    assert [path for path in program.root.rglob("*.db*")] == []
+    assert list(program.root.rglob("*.db*")) == []
 
 
 def test_a_server_that_is_away_is_answered_503_until_it_is_back(program: Program, clusters: Clusters) -> None:
