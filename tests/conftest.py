@@ -13,10 +13,23 @@ from tests.support import postgres_clusters, service_fixture, toy_engine
 from tests.support.kinds import OutsideWatch, kinds, mark_kinds
 from tests.support.shared_routes import share_routes
 
+STORES = ("sqlite", "postgresql")
+
 share_routes()
 # A shell starts background jobs with SIGINT ignored, and their child processes would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 _outside = OutsideWatch()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `--store postgresql` run services on PostgreSQL."""
+    parser.addoption("--store", choices=STORES, default=STORES[0], help="The stores of services in the tests.")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test marked `both_stores` on each kind of store."""
+    if any(metafunc.definition.iter_markers("both_stores")) and "store_kind" in metafunc.fixturenames:
+        metafunc.parametrize("store_kind", STORES, indirect=True, scope="module")
 
 
 # First, so that `-m` selects by the marks.
@@ -83,10 +96,45 @@ def pool(toy_pool: service_fixture.SharedPool) -> Iterator[service_fixture.Share
     toy_pool.reset()
 
 
+@pytest.fixture(scope="session")
+def prepared_on_clusters(
+    clusters: postgres_clusters.Clusters, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, postgres_clusters.Databases]:
+    """The same on PostgreSQL: the directories, and the databases that are copied for each test."""
+    root, databases = tmp_path_factory.mktemp("prepared_on_clusters") / "service", clusters.create()
+    service_fixture.name_databases(root, databases)
+    service_fixture.prepare(root)
+    return root, databases
+
+
+@pytest.fixture(scope="module")
+def store_kind(request: pytest.FixtureRequest) -> str:
+    """The kind of the stores of a service: see `pytest_generate_tests`."""
+    return str(getattr(request, "param", request.config.getoption("--store")))
+
+
+@pytest.fixture(scope="module")
+def make_root(store_kind: str, request: pytest.FixtureRequest) -> Iterator[service_fixture.MakeRoot]:
+    """Return a function that makes a fresh copy of the prepared databases."""
+    made: list[postgres_clusters.Databases] = []
+
+    def make(root: Path) -> Path:
+        if store_kind == "sqlite":
+            return service_fixture.copied(request.getfixturevalue("prepared"), root)
+        template, like = request.getfixturevalue("prepared_on_clusters")
+        made.append(request.getfixturevalue("clusters").create(like))
+        service_fixture.name_databases(service_fixture.copied(template, root), made[-1])
+        return root
+
+    yield make
+    for databases in made:
+        request.getfixturevalue("clusters").drop(databases)
+
+
 @pytest.fixture
-def root(prepared: Path, tmp_path: Path) -> Path:
+def root(make_root: service_fixture.MakeRoot, tmp_path: Path) -> Path:
     """A fresh copy of the prepared databases."""
-    return service_fixture.copied(prepared, tmp_path / "service")
+    return make_root(tmp_path / "service")
 
 
 @pytest.fixture

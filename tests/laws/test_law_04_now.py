@@ -7,22 +7,24 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from app.comparisons import commit_decision
+from app.consent.tables import Grant
+from app.subjects.tables import Subject
 from app.vault.register import Owner
 from app.verification import service as verify
-from tests.support.byte_scan import rows, slots
-from tests.support.service_fixture import Party, Person, RunningService, SharedPool, copied, enrol, serving
-from tests.support.sqlite_stores import in_file
+from tests.support.service_fixture import MakeRoot, Party, Person, RunningService, SharedPool, enrol, serving
+from tests.support.store_queries import read_rows
 from tests.support.toy_engine import toy_card
 from tests.support.toy_faces import toy_photo
 
+pytestmark = pytest.mark.both_stores
 SOON_S = 5.0
 """Much longer than an act that does not wait."""
 
@@ -39,15 +41,15 @@ def erased(service: RunningService, person: Person, consent: dict[str, Any]) -> 
 
 def restricted(service: RunningService, person: Person, consent: dict[str, Any]) -> None:
     with service.vault.data.write() as session:
-        session.connection().exec_driver_sql(
-            "UPDATE subjects SET spell_id = NULL WHERE id = ?", (UUID(person.subject_id).hex,)
+        session.connection().execute(
+            update(Subject).where(Subject.id == UUID(person.subject_id)).values(matching_period_id=None)
         )
 
 
 def disputed(service: RunningService, person: Person, consent: dict[str, Any]) -> None:
     with service.vault.data.write() as session:
-        session.connection().exec_driver_sql(
-            "UPDATE grants SET spell_id = NULL WHERE id = ?", (UUID(consent["consent_id"]).hex,)
+        session.connection().execute(
+            update(Grant).where(Grant.id == UUID(consent["consent_id"])).values(matching_period_id=None)
         )
 
 
@@ -92,18 +94,21 @@ def before_the_decision(service: RunningService, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(verify, "commit_decision", late)
 
 
+SLOTS = "SELECT owner, wrapped FROM keys"
 STEPS = (before_the_engine, after_the_engine, before_the_decision)
 
 
 def lines(service: RunningService, person: Person) -> int:
     """Count the person's comparisons in the database."""
     query = "SELECT id FROM comparisons WHERE subject_id = ?"
-    return len(rows(in_file(service.vault.data).path, query, UUID(person.subject_id).hex))
+    return len(read_rows(service.vault.data, query, UUID(person.subject_id)))
 
 
 @pytest.fixture(scope="module")
-def shared(prepared: Path, toy_pool: SharedPool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    with serving(copied(prepared, tmp_path_factory.mktemp("now") / "service"), toy_pool, toy_card()) as running:
+def shared(
+    make_root: MakeRoot, toy_pool: SharedPool, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningService]:
+    with serving(make_root(tmp_path_factory.mktemp("now") / "service"), toy_pool, toy_card()) as running:
         yield running
 
 
@@ -242,8 +247,8 @@ def test_an_enrolment_is_refused_when_its_consent_ends_meanwhile(
 
     assert answer.status_code in {401, 403}, answer.text
     query = "SELECT id FROM templates WHERE subject_id = ?"
-    assert not rows(in_file(service.vault.data).path, query, UUID(person.subject_id).hex)
-    owners = {digest for digest, _, _ in slots(service.root)}
+    assert not read_rows(service.vault.data, query, UUID(person.subject_id))
+    owners = {bytes(owner) for owner, key in read_rows(service.vault.register.store, SLOTS) if any(key)}
     mine = Owner.grant(UUID(consent["consent_id"])).digest
     assert (mine in owners) == (ending is expired), "no key is issued to what ended"
 

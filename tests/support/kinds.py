@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 KINDS = {"unit", "service", "slow"}
-SERVICE_FIXTURES = {"prepared", "toy_pool", "real_pool", "make_pool", "clusters"}
+SERVICE_FIXTURES = {"prepared", "make_root", "toy_pool", "real_pool", "make_pool", "clusters"}
 """Fixtures that open a store or start a process, and that most other such fixtures use."""
 OUTSIDE = {"os.fork", "os.posix_spawn", "socket.bind", "socket.connect", "sqlite3.connect", "subprocess.Popen"}
 """Python's audit events for opening a database, starting a process and using the network."""

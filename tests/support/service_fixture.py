@@ -1,6 +1,7 @@
 """A whole service for one test, and its callers: real HTTP, databases and engine workers, with the toy engine."""
 
 import asyncio
+import json
 import shutil
 import socket
 import ssl
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import httpx
@@ -23,6 +24,7 @@ from app import startup
 from app.compliance import notice_facts
 from app.consent.dependencies import ConsentState
 from app.consent.facts import Facts
+from app.db.sqlite.store import SqliteStore
 from app.faces.cards.card import Card
 from app.faces.flaws import Flaw
 from app.faces.permit import ImageStatement, Permit, PhotoUse, Purpose
@@ -39,6 +41,7 @@ from app.web.application_state import NAME
 from app.web.connections import ConnectionLimits
 from app.web.http_protocol import create_protocol
 from app.web.lanes import Lanes
+from tests.support.postgres_clusters import Databases
 from tests.support.register_queries import generations
 from tests.support.toy_engine import ToyEngine, toy_card
 from tests.support.toy_faces import toy_photo
@@ -264,14 +267,29 @@ def enrol(person: Person, consent_ids: Sequence[str | UUID], photos: Sequence[by
     return person("POST", "/v1/me/enrolments", data=data, files=files)
 
 
+MakeRoot: TypeAlias = Callable[[Path], Path]
+"""Makes a fresh copy of the prepared databases in a directory."""
+URLS = "urls.json"
+"""File beside the directories of a service on PostgreSQL, with the addresses of its databases."""
+
+
+def name_databases(root: Path, databases: Databases) -> None:
+    """Let the service in *root* use these databases."""
+    root.mkdir(exist_ok=True)
+    urls = {"database_url": databases.data_url, "register_url": databases.register_url}
+    (root / URLS).write_text(json.dumps(urls), "utf-8")
+
+
 def settings_for(root: Path, **more: Any) -> Settings:
-    """Return settings for a service in *root*.
+    """Return settings for a service in *root*, on PostgreSQL if `name_databases` was called.
 
     Unless a test asks for it, no batch of the transparency log is due, and none has a random size.
     """
+    urls = json.loads((root / URLS).read_text("utf-8")) if (root / URLS).exists() else {}
     return Settings(
         data_dir=root / "data",
         keys_dir=root / "keys",
+        **urls,
         **{"sqlite_busy_s": 30.0, "log_interval": FOR_EVER, "log_noise": 0, "ending_ballast_mib": 1, **more},
     )
 
@@ -290,6 +308,9 @@ def prepare(root: Path, card: Card | None = None) -> None:
 def skip_fsync(vault: Vault) -> None:
     """Commit without fsync, which takes milliseconds: no test cuts the power."""
     for store in (vault.data, vault.register.store):
+        if not isinstance(store, SqliteStore):
+            # The clusters of the tests run without it.
+            continue
         store.writer.dispose()
         event.listen(store.writer, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
 
