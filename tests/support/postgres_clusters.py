@@ -27,8 +27,11 @@ ROLE = "mien"
 """The role that owns the databases; no superuser, as in a real installation."""
 NOBODY = 65534
 """The user that the servers run as when the tests run as root, which PostgreSQL refuses."""
-FAST = {"fsync": "off", "full_page_writes": "off"}
-"""For tests that cut no power; a killed server loses nothing, since the system still has the pages."""
+FAST = {"fsync": "off", "full_page_writes": "off", "track_commit_timestamp": "on"}
+"""For tests that cut no power; a killed server loses nothing, since the system still has the pages.
+
+The time of each commit tells a test the order of two transactions.
+"""
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
 # The last line of standard input names a signal; its end means that the test run has ended.
 KEEPER = """
