@@ -66,8 +66,9 @@ class Settings(BaseSettings):
     """Address of a key of the transit engine of OpenBao or Vault, which derives the key-encryption key."""
     kek_transit_token_file: Location | None = None
     """File with the token for it, read anew for each call."""
-    kek_rotate_hours: Annotated[int, Field(ge=0, le=8784)] = 0
-    """Hours after which the service makes a new key-encryption key and destroys the old one; 0: only by command."""
+    kek_rotate_hours: Annotated[int, Field(ge=0, le=8784)] | None = None
+    """Hours after which the service makes a new key-encryption key and destroys the old one; 0: only by command.
+    Default: `kek_turn_hours`."""
     database_url: DatabaseUrl | None = None
     """Address of the data store on PostgreSQL. Without it both stores are SQLite files."""
     register_url: DatabaseUrl | None = None
@@ -254,6 +255,14 @@ class Settings(BaseSettings):
     def key_protection(self) -> Literal["file", "setting", "transit"]:
         """Where the key-encryption key comes from."""
         return "setting" if self.kek is not None else "file" if self.kek_transit is None else "transit"
+
+    @property
+    def kek_turn_hours(self) -> int:
+        """Hours between two turns of the key-encryption key; 0: only by command."""
+        if self.kek_rotate_hours is not None:
+            return self.kek_rotate_hours
+        # SQLite overwrites a destroyed key at once, and only the operator can replace MIEN_KEK.
+        return 24 if self.database_url is not None and self.kek is None else 0
 
     @property
     def controller(self) -> str:

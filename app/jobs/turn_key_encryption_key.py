@@ -42,9 +42,9 @@ def is_due(register: Register, *, every: timedelta, now: datetime) -> bool:
 
 def jobs(register: Register, settings: Settings, *, clock: Clock) -> Sequence[ScheduledJob]:
     """Return the job, or none without a clock. When the service stops, a turn ends after its present batch."""
-    if not settings.kek_rotate_hours:
+    if not settings.kek_turn_hours:
         return ()
-    stopping, every = threading.Event(), timedelta(hours=settings.kek_rotate_hours)
+    stopping, every = threading.Event(), timedelta(hours=settings.kek_turn_hours)
 
     def check_stop(_done: int, _total: int) -> None:
         if stopping.is_set():

@@ -28,6 +28,7 @@ from app.rights.tables import Erasure, ErasureStep
 from app.settings import MIB, Settings
 from app.subjects import service as subjects
 from app.transparency.log import entries
+from app.transparency.log.entries import LoggedAct
 from app.transparency.receipts import content, issue
 from app.transparency.verify.receipt import ErasureReceipt, KeptItem
 from app.vault.ending import ends
@@ -41,13 +42,16 @@ _KEPT = tomllib.loads(Path(__file__).with_name("erasure_kept.toml").read_text("u
 
 def list_kept(session: Session, erasure: Erasure, settings: Settings, *, today: date) -> tuple[KeptItem, ...]:
     """Return the data that remains after this erasure."""
-    proof_retention = settings.proof_retention
+    proof_retention, on_server = settings.proof_retention, settings.database_url is not None
     absent = {
         "proofs": not proof_retention or today > (erasure.completed_on or today) + proof_retention,
         "messages": not outbox.has_messages_of(session, erasure_id=erasure.id),
-        "unused_space": erasure.rebuilt,
+        "unused_space": on_server or erasure.rebuilt,
+        "old_versions": not on_server or erasure.rebuilt,
+        "server_space": not on_server,
     }
-    words = retention.days_in_words(settings)
+    every = f"after {settings.kek_turn_hours} hours" if settings.kek_turn_hours else "when the controller asks for it"
+    words = retention.days_in_words(settings) | {"turn": every}
     return tuple(KeptItem(**fill_in(item, words)) for name, item in _KEPT.items() if not absent.get(name))
 
 
@@ -76,8 +80,10 @@ def resume(vault: Vault, *, settings: Settings, now: datetime) -> int:
         )
         rebuild_due = session.scalar(select(Erasure.id).where(*due).limit(1)) is not None
     completed = _run(vault, unfinished, settings=settings, now=now) if unfinished else 0
-    if rebuild_due:
+    if rebuild_due and vault.data.removes_bytes:
         _rebuild(vault)
+    elif rebuild_due and settings.kek is None:
+        _note_turn(vault)
     return completed
 
 
@@ -146,7 +152,12 @@ def _delete_rows_and_keys(vault: Vault, erasure_id: UUID, now: datetime) -> None
 
 
 def _empty_files(vault: Vault, settings: Settings) -> bool:
-    """Remove deleted data from the files: rebuild a small store, else empty the write-ahead logs."""
+    """Remove deleted data from the files: rebuild a small store, else empty the write-ahead logs.
+
+    A server keeps deleted bytes. `list_kept` says so, until the next turn of the key-encryption key.
+    """
+    if not vault.data.removes_bytes:
+        return True
     return _rebuild(vault) if vault.data.bytes() <= settings.rebuild_at_once_mib * MIB else vault.checkpoint_all()
 
 
@@ -161,6 +172,19 @@ def _rebuild(vault: Vault) -> bool:
     with vault.data.write() as session:
         session.execute(update(Erasure).where(Erasure.id.in_(erasure_ids)).values(rebuilt=True))
     return True
+
+
+@ends
+def _note_turn(vault: Vault) -> None:
+    """Record for earlier erasures that the key-encryption key turned since: what a server keeps opens no more."""
+    if vault.register.keks.source.interrupted:
+        return
+    with vault.register.store.read() as session:
+        turned = entries.find_last_time(session, LoggedAct.KEY_ENCRYPTION_KEY_ROTATED, LoggedAct.LOG_BEGUN)
+    with vault.data.write() as session:
+        # A whole day later: an erasure has no finer time.
+        before = (Erasure.rebuilt.is_(False), Erasure.completed_on < turned.date())
+        session.execute(update(Erasure).where(*before).values(rebuilt=True))
 
 
 @ends

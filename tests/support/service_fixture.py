@@ -336,7 +336,8 @@ def serving(
     """Serve from the databases in *root*; without *background*, no job runs beside the requests."""
     settings, clock = settings_for(root, **more), clock or MovableClock()
     vault = open_vault(settings)
-    skip_fsync(vault)
+    if vault.data.removes_bytes:
+        skip_fsync(vault)
     app = create_app(settings, vault, (pool, card), clock=clock, background=background)
     with (
         listening(app) as port,
