@@ -28,8 +28,8 @@ from app.transparency.log import signing_keys
 from app.vault import authenticity
 from app.vault.authentic_rows import sign_older_once
 from app.vault.ending import run_ending
-from app.vault.open import check, is_new, migrate, refuse_exposed
-from app.vault.vault import Vault
+from app.vault.open import check, has_unmoved_files, is_new, migrate, refuse_exposed
+from app.vault.vault import ForeignRegisterError, Vault
 
 TURN_POLL_S = 0.1
 """Seconds between two checks whether the start steps of another process are done."""
@@ -99,6 +99,14 @@ def _refuse_exposed(start: _Start) -> None:
         refuse_exposed(start.vault)
 
 
+def _refuse_unmoved(start: _Start) -> None:
+    # A person's rights would be answered from new databases, while the data is in the files.
+    data_dir = start.settings.data_dir
+    if start.settings.database_url is not None and start.new_stores and has_unmoved_files(data_dir):
+        msg = f"the databases of PostgreSQL are empty, and there is SQLite data in {data_dir}: run `mien move`"
+        raise ForeignRegisterError(msg)
+
+
 def _report_storage_faults(start: _Start) -> None:
     for store in (start.vault.data, start.vault.register.store):
         store.log_faults()
@@ -131,6 +139,7 @@ SERVE = frozenset({Run.SERVE})
 RESTORE = frozenset({Run.RESTORE})
 USE = frozenset({Run.COMMAND, Run.MAINTENANCE})
 STEPS = (
+    Step("refuse new databases beside files that were not moved", _refuse_unmoved, MIGRATE),
     Step("migrate both stores", lambda start: migrate(start.vault), MIGRATE | RESTORE),
     Step("publish the shipped notices", _publish_notices, MIGRATE),
     Step("bind the data store to its register", _bind, MIGRATE),

@@ -52,6 +52,10 @@ COMMANDS: Mapping[str, Command] = {
         "Replace the data with a backup. Consents and accounts that ended since then stay ended. "
         "Stop the service first.",
     ),
+    "move": Command(
+        "storage",
+        "Move both stores from SQLite to the PostgreSQL databases of the settings. Stop the service first.",
+    ),
     "restore-check": Command(
         "storage",
         "Check both stores after a restore or failover by the tools of PostgreSQL, and delete what ended since.",

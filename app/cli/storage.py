@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from app.backup.create import back_up
+from app.backup.move import destroy_moved, is_moved
+from app.backup.move import move as move_stores
 from app.backup.restore import restore as restore_backup
 from app.backup.restore_check import find
 from app.cli.command import Json, parse_instant, print_profile, print_result, read_settings
@@ -100,6 +102,31 @@ def restore(
     print_profile(settings)
     counts = {"purged": done.purged, "expired": done.expired, "replaced_data_was_read": done.replaced_data_was_read}
     print_result({"restored": directory, **_fields(done.backup), **counts}, as_json=as_json)
+
+
+@app.command()
+def move(
+    *,
+    remove_old: Annotated[
+        bool, typer.Option("--remove-old", help="Overwrite and remove the files of SQLite after the move.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Move both stores from SQLite to the PostgreSQL databases of the settings. Stop the service first.
+
+    MIEN_DATABASE_URL and MIEN_REGISTER_URL name two empty databases. Run the command again if it was interrupted.
+    The files stay unchanged until a run with --remove-old. See docs/how-to/move-to-postgresql.md.
+    """
+    settings = read_settings()
+    if settings.database_url is None:
+        refuse("set MIEN_DATABASE_URL and MIEN_REGISTER_URL to two empty databases of PostgreSQL: the move fills these")
+    result: dict[str, Any] = {}
+    if not (remove_old and is_moved(settings)):
+        with show_progress() as progress:
+            result |= move_stores(settings, now=utc_now(), progress=progress)._asdict()
+    if remove_old:
+        result["removed"] = [str(file) for file in destroy_moved(settings)]
+    print_result(result, as_json=as_json)
 
 
 @app.command("restore-check")

@@ -17,6 +17,10 @@ VERSIONS = {"sqlite": "versions", "postgresql": "postgres"}
 """By kind of database, the directory of its migrations. Both kinds have the same revisions from 0012 and 0003 on."""
 
 
+UNFINISHED = "moving-"
+"""The schema version of a database begins with it while `mien move` fills that."""
+
+
 class NewerSchemaError(OperatorError):
     """A newer version wrote the store; it cannot be migrated back."""
 
@@ -46,6 +50,8 @@ def refuse_newer(store: Store) -> None:
         NewerSchemaError: a newer version wrote it.
     """
     found = revision(store)
+    if found is not None and found.startswith(UNFINISHED):
+        raise NewerSchemaError(f"{store.place} is filled by a move that is unfinished: run `mien move` again")
     if not knows(store.name, found):
         msg = (
             f"{store.place} has schema {found}, which this version of Mien does not know: a newer one wrote it. "
@@ -66,6 +72,12 @@ def revision(store: Store) -> str | None:
             return None
         found: str | None = session.scalar(text("SELECT version_num FROM alembic_version"))
         return found
+
+
+def set_revision(store: Store, version: str) -> None:
+    """Record *version* as the newest migration of *store*."""
+    with store.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
 
 
 def revisions(name: str) -> list[str]:

@@ -12,10 +12,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from app.kit.crash_points import step
 from app.kit.errors import OperatorError
 
 MARKER = ".made-by-mien"
 """A file in each directory that this program makes and clears. Directories without it are never cleared."""
+CHUNK_BYTES = 1024 * 1024
+"""Bytes that are overwritten at once."""
 _KINDS = {"rb": os.O_RDONLY, "r+b": os.O_RDWR, "ab+": os.O_RDWR | os.O_CREAT | os.O_APPEND, "xb": os.O_WRONLY}
 LINK = "is a symbolic link, which could lead anywhere: remove it"
 IRREGULAR = "is no regular file: name a regular one"
@@ -112,6 +115,20 @@ def replace_file(path: Path, content: bytes, *, permissions: int = 0o666) -> Non
     finally:
         beside.unlink(missing_ok=True)
     fsync(path.parent)
+
+
+def destroy_file(path: Path) -> None:
+    """Overwrite the blocks of a file, and remove it; copies in a drive or a snapshot are out of reach."""
+    with open_regular(path, "r+b") as file:
+        left = os.fstat(file.fileno()).st_size
+        while left:
+            left -= file.write(bytes(min(left, CHUNK_BYTES)))
+        file.flush()
+        os.fsync(file.fileno())
+    step(f"{path.name} overwritten")
+    path.unlink()
+    fsync(path.parent)
+    step(f"{path.name} removed")
 
 
 def fsync(path: Path) -> None:

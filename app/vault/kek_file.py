@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from app.kit.crash_points import step
-from app.kit.files import fsync, open_regular, read_limited
+from app.kit.files import destroy_file, fsync, open_regular, read_limited
 from app.kit.process_memory import SecretBuffer, wipe
 from app.vault.directory_lock import locked
 from app.vault.key_encryption_keys import KekRotation, decode_key, encode_key
@@ -109,20 +109,12 @@ class KekFile:
         step("kek.old linked")
 
     def _destroy_old(self) -> None:
-        """Overwrite the blocks of the old file; copies in a drive or a snapshot are out of reach."""
         if not self._old.exists():
             return
         if self._old.samefile(self.file):
             msg = f"{self._old} is the key in force"
             raise KekError(msg)
-        with open_regular(self._old, "r+b") as stream:
-            stream.write(bytes(os.fstat(stream.fileno()).st_size))
-            stream.flush()
-            os.fsync(stream.fileno())
-        step("kek.old overwritten")
-        self._old.unlink()
-        fsync(self._old.parent)
-        step("kek.old removed")
+        destroy_file(self._old)
 
     def _make(self, file: Path, name: str) -> Kek:
         """Create a random key in *file*, under a temporary name first, so that *file* is never incomplete."""

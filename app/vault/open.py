@@ -25,10 +25,22 @@ from app.vault.vault import ForeignRegisterError, Vault, bound_to
 DATA_FILE = "mien.db"
 REGISTER_FILE = "register.db"
 KEK_FILE = "kek"
+MOVED_FILE = "moved-to-postgresql.json"
+"""A note in the data directory: `mien move` has copied the files, and PostgreSQL is in use instead."""
 
 
 class SchemaError(OperatorError):
     """A store is not at the newest schema."""
+
+
+class MovedError(OperatorError):
+    """The files were moved to PostgreSQL: what is changed here would be missing there."""
+
+    def __init__(self, note: Path) -> None:
+        super().__init__(
+            f"the data in {note.parent} was moved to PostgreSQL: set MIEN_DATABASE_URL and MIEN_REGISTER_URL. Remove "
+            f"{note.name} only to go back to the state before the move"
+        )
 
 
 class ExposedStoreError(OperatorError):
@@ -41,6 +53,7 @@ def open_vault(settings: Settings) -> Vault:
     Raises:
         KekError: there is no usable key-encryption key.
         ForeignRegisterError: there is data without its register.
+        MovedError: the files were moved to PostgreSQL.
     """
     # Before the key-encryption key is read, by whichever program.
     protect_process()
@@ -60,6 +73,8 @@ def open_vault(settings: Settings) -> Vault:
 def _open_data(settings: Settings) -> Store:
     if settings.database_url is not None:
         return _open_postgres(settings, settings.database_url, "mien")
+    if (note := settings.data_dir / MOVED_FILE).exists():
+        raise MovedError(note)
     return SqliteStore(
         settings.data_dir / DATA_FILE,
         busy_s=settings.sqlite_busy_s,
@@ -133,6 +148,11 @@ def refuse_exposed(vault: Vault) -> None:
     """
     if found := find_exposed_files(vault):
         raise ExposedStoreError("; ".join(found))
+
+
+def has_unmoved_files(data_dir: Path) -> bool:
+    """Return whether a directory has SQLite data that was not moved to PostgreSQL."""
+    return (data_dir / DATA_FILE).exists() and not (data_dir / MOVED_FILE).exists()
 
 
 def is_new(vault: Vault) -> bool:
