@@ -1,6 +1,7 @@
 """Limit how often one network address may register or send wrong recovery codes. Rights have no such limit.
 
-The counts are in the memory of this process; no address is written to disk.
+The counts are in the memory of this process; no address is written to disk. So of several processes each allows the
+whole number. A code has 256 random bits: more guesses gain nothing. The limits only bound the work of one process.
 """
 
 import math

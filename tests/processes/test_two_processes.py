@@ -1,5 +1,6 @@
 """Two services on the same data: an end in one holds in the other, and each job is done once."""
 
+import base64
 import socket
 import time
 from collections import Counter
@@ -81,6 +82,13 @@ def test_an_end_in_one_holds_in_the_other_at_once(pair: Pair) -> None:
     assert calls(party, other).is_success
     one.command("relying-party", "rotate-key", party.id)
     assert [calls(party, service).status_code for service in pair] == [401, 401]
+
+
+def test_a_recovery_code_is_no_easier_to_guess_by_more_processes(pair: Pair) -> None:
+    # Each process limits wrong codes by itself, since no address is written to disk.
+    code = pair[0].person("Ada").recovery_code.removeprefix("mien_rec_")
+
+    assert len(base64.urlsafe_b64decode(f"{code}=")) * 8 >= 256
 
 
 def test_a_key_of_a_request_has_one_effect_in_two_processes(pair: Pair) -> None:
