@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app.callbacks.policy import CallbackEvent
@@ -249,7 +249,7 @@ def grant_ids(session: Session, subject_id: UUID) -> Sequence[UUID]:
 
 
 def end_all_grants(change: Change, *, subject_id: UUID, now: datetime) -> None:
-    """Destroy the keys of every grant of a subject who is being erased; the rows are deleted with the subject.
+    """Delete every grant of a subject who is being erased, with all that depends on it, and destroy its key.
 
     The messages that announce the ends to relying parties stay, without a link to the subject.
     """
@@ -257,3 +257,5 @@ def end_all_grants(change: Change, *, subject_id: UUID, now: datetime) -> None:
         change.end(EndedKind.GRANT, grant.id, ended_as="erased", on=now.date())
         proofs.set_end(change.session, grant.id, on=now.date())
         notifications.notify(change.session, None, grant, CallbackEvent.ENDED, now=now)
+    # Before the subject: PostgreSQL deletes the entries of a subject before the templates that refer to them.
+    change.session.execute(delete(Grant).where(Grant.subject_id == subject_id))

@@ -202,14 +202,6 @@ class RunningService:
     lanes: Lanes
     """The turns of its requests."""
 
-    @property
-    def erased_status(self) -> str:
-        """The status of an erasure that every step of the request has passed.
-
-        On PostgreSQL old pages and logs keep bytes until the key-encryption key turns.
-        """
-        return "completed" if isinstance(self.vault.data, SqliteStore) else "in_progress"
-
     def person(self, name: str | None = "Ada Canary") -> Person:
         """Register a subject."""
         given = self.client.post("/v1/subjects", json={"declared_adult": True, "display_name": name})
