@@ -12,7 +12,7 @@ from app.compliance import shipped_notices
 from app.compliance.live_requirements import service as live_requirements
 from app.compliance.live_requirements.policy import group_warnings
 from app.consent.dependencies import NoticeFacts
-from app.db.fault_log import describe_fault
+from app.db.faults import describe_fault
 from app.kit.errors import NotFoundError, OperatorError
 from app.transparency.log.service import check_not_rolled_back as check_log
 from app.vault.open import check
@@ -23,6 +23,10 @@ from app.web.openapi import Example, media_response, merge_responses, problem_re
 
 router = APIRouter(tags=["operators"], route_class=OpenRoute)
 
+NO_CLOCK = (
+    "keys: no clock turns the key-encryption key, so old copies on the register's server open until you rotate it: set "
+    "MIEN_KEK_ROTATE_HOURS, or run `mien keys rotate` every day (docs/how-to/manage-keys.md)"
+)
 READY: Example = {
     "status": "ready",
     "reasons": [],
@@ -134,6 +138,8 @@ def _find_faults(
         else:
             warnings += shipped_notices.stale_in_words(vault, facts)
         warnings += slower
+        if settings.database_url is not None and not settings.kek_turn_hours:
+            warnings.append(NO_CLOCK)
         reasons += filter(None, (store.find_write_fault() for store in (vault.data, vault.register.store)))
         reasons += [
             f"another program changed rows of {table}: restore a backup, and start the service again"

@@ -73,7 +73,8 @@ def test_a_service_with_unreadable_databases_is_not_ready(service: RunningServic
         service.vault.register.store.close()
         shutil.copyfile(good, path)
 
-        assert (broken.status_code, broken.json()["reasons"]) == (503, ["the databases cannot be read"]), name
+        damaged = "the databases cannot be read: the file is damaged: stop, and restore it from a backup"
+        assert (broken.status_code, broken.json()["reasons"]) == (503, [damaged]), name
         assert service.client.get("/livez").status_code == 200
 
 

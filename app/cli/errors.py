@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from app.db.fault_log import describe_fault
+from app.db.faults import describe_fault
 from app.kit.errors import OperatorError
 from app.kit.resources import locate_pages
 

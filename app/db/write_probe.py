@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlalchemy.exc import DBAPIError
 
-from app.db.fault_log import describe_fault
+from app.db.faults import describe_fault
 
 PROBE_S = 1.0
 """Seconds for which the result is kept."""

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.db.fault_log import describe_fault
+from app.db.faults import describe_fault
 from app.kit.errors import InvalidRequestError, NotFoundError, Problem
 
 MAX_FAULTS = 50

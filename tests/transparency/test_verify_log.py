@@ -13,6 +13,7 @@ from app.settings import DEMONSTRATION
 from app.transparency.audit.findings import FindingKind
 from app.transparency.log.tiles import HASH_BYTES
 from tests.architecture.source import ROOT
+from tests.support.launcher import run_here
 from tests.support.service_fixture import RunningService, copied
 from tests.transparency.tampered_logs import append_batches, roll_register_back, tampered_store
 
@@ -38,7 +39,7 @@ def environment(root: Path) -> dict[str, str]:
 
 @pytest.fixture
 def command(root: Path) -> Command:
-    return lambda *words: CliRunner(env=environment(root)).invoke(app, ["verify-log", *words])
+    return lambda *words: run_here(root, "verify-log", *words)
 
 
 def document(result: Result, code: int) -> dict[str, Any]:
