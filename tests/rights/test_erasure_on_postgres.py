@@ -22,13 +22,14 @@ OLD_VERSIONS, SERVER_SPACE = (
 
 
 @pytest.mark.service
+@pytest.mark.parametrize("hours", [0, 24])
 def test_kept_names_the_old_versions_until_the_turn(
-    databases: Databases, clusters: Clusters, tmp_path: Path, pool: SharedPool
+    databases: Databases, clusters: Clusters, tmp_path: Path, pool: SharedPool, hours: int
 ) -> None:
     urls: dict[str, Any] = {"database_url": databases.data_url, "register_url": databases.register_url}
+    urls["kek_rotate_hours"] = hours
     with serving(tmp_path, pool, toy_card(), background=False, **urls) as service:
-        person = service.person()
-        service.consent(person, service.party())
+        person, _, _ = service.enrolled()
         register = service.vault.register
         with register.store.read() as session:
             before = {
@@ -36,8 +37,9 @@ def test_kept_names_the_old_versions_until_the_turn(
             }
         erased = person("DELETE", "/v1/me")
         with register.store.read() as session:
-            gone = [before[slot.slot] for slot in session.scalars(select(KeySlot)) if not any(slot.wrapped)]
-        first = erased.json()
+            destroyed = [slot.slot for slot in session.scalars(select(KeySlot)) if not any(slot.wrapped)]
+        first, ready = erased.json(), service.client.get("/readyz").json()
+        gone = [before[slot] for slot in destroyed if any(before[slot][0])]
         old = register.keks.first
         service.clock.advance(hours=25)
         turn(register, now=service.clock())
@@ -48,7 +50,8 @@ def test_kept_names_the_old_versions_until_the_turn(
     assert (first["status"], second["status"]) == ("completed", "completed")
     assert {OLD_VERSIONS, SERVER_SPACE} <= {item["what"] for item in first["kept"]}
     assert [item["what"] for item in second["kept"] if item["what"] in {OLD_VERSIONS, SERVER_SPACE}] == [SERVER_SPACE]
-    assert len(gone) >= 2, "the keys of the subject and of the consent"
+    assert len(gone) >= 2, "the keys of the subject and of the consent, which seals the template"
+    assert any("no clock turns" in warning for warning in ready["warnings"]) == (hours == 0)
     assert Needles().raw("wrapped", *(wrapped for wrapped, _, _ in gone)).found(files_under(clusters.register.data))
     for wrapped, owner, generation in gone:
         context = f"key:{owner.hex()}:{generation}"
