@@ -24,7 +24,7 @@ MIN_READ_S = 1.0
 COMPARED_S = 1.0
 """Seconds for which a compared schema counts as unchanged: PostgreSQL keeps no number of its state."""
 VERSIONS = (16, 18)
-"""The oldest and the newest version of PostgreSQL that the tests use."""
+"""The oldest and the newest version of PostgreSQL that is accepted; the tests run on the newest."""
 
 _TRY_LOCK = text("SELECT pg_try_advisory_lock(CAST(:key AS bigint))")
 
