@@ -339,7 +339,7 @@ def test_consent_moved_to_the_party_of_the_attacker_matches_nothing(service: Run
 def test_forged_row_does_not_become_authentic_by_a_change(service: RunningService) -> None:
     """The service writes a code only for a row whose earlier code fits."""
     person, door, consent = service.enrolled()
-    write(in_file(service.vault.data).path, "UPDATE grants SET valid_until = '2027-12-01 00:00:00.000000'")
+    write(in_file(service.vault.data).path, "UPDATE grants SET valid_until = '2027-11-15 12:34:56.000000'")
     body = {"notice_sha256": service.notice("verification"), "valid_until": "2028-06-01T00:00:00Z"}
     service.clock.advance(days=300)
     renewed = person("POST", f"/v1/me/consents/{consent['consent_id']}/renewal", json=body)

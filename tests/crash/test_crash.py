@@ -72,7 +72,8 @@ def test_every_operation_of_the_program_is_tried() -> None:
     tried |= {page.asked_in(row) for row in page.rows()}
 
     assert there
-    assert not there - tried
+    # `tests/db/test_move.py` stops these two at every step, as they need two clusters.
+    assert there - tried == {"move", "remove moved files"}
 
 
 def test_table_has_the_operations_and_no_others() -> None:

@@ -82,7 +82,6 @@ def test_a_session_without_the_key_gets_no_code(program: Program, clusters: Clus
     assert signed == "t"
 
 
-@pytest.mark.unit
 def test_the_padded_key_makes_the_codes_of_hmac() -> None:
     key = MacKey(secrets.token_bytes(KEY_BYTES), use="row")
     padded = bytes.fromhex(key.padded())
