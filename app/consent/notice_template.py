@@ -23,9 +23,9 @@ from app.transparency.receipts.content import processing_content
 FENCE = "+++\n"
 MAX_LANGUAGE_CHARS = 16
 """The longest tag of a language that the database stores."""
-MAX_FRONT_MATTER_CHARS = 40_000
 MAX_VERSION = 999_999_999
 """The largest version of a notice; the database stores no number above 2,147,483,647."""
+MAX_FRONT_MATTER_CHARS = 40_000
 """Length as receipts repeat it; `receipts/verify` reads tokens of three times that."""
 VERSION = "version"
 FIELDS = (

@@ -15,8 +15,6 @@ from app.kit.resources import shipped_directory
 MIGRATIONS = shipped_directory("migrations")
 VERSIONS = {"sqlite": "versions", "postgresql": "postgres"}
 """By kind of database, the directory of its migrations. Both kinds have the same revisions from 0012 and 0003 on."""
-
-
 UNFINISHED = "moving-"
 """The schema version of a database begins with it while `mien move` fills that."""
 

@@ -74,7 +74,7 @@ def _check_texts(texts: dict[str, str | None]) -> None:
     """Refuse texts that are blank, too long, or that people could not read as written. None values are ignored."""
     for field, text in texts.items():
         label = field.replace("_", " ")
-        longest: int = RelyingParty.metadata.tables["relying_parties"].c[field].type.length  # type: ignore[attr-defined]
+        longest: int = RelyingParty.__table__.c[field].type.length
         if text is not None and len(text) > longest:
             raise PartyError(f"the {label} has {len(text)} characters; shorten it to {longest}")
         if text is not None and is_blank(text):

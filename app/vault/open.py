@@ -34,7 +34,7 @@ class SchemaError(OperatorError):
 
 
 class MovedError(OperatorError):
-    """The files were moved to PostgreSQL: what is changed here would be missing there."""
+    """The files were moved to PostgreSQL, which would lack every later change to them."""
 
     def __init__(self, note: Path) -> None:
         super().__init__(
