@@ -1,7 +1,4 @@
-"""Locks between processes: of the data directory, and of other directories.
-
-The kernel releases a lock when its process ends, also when that is killed. Engine workers do not inherit locks.
-"""
+"""Locks of the data directory, and of other directories, between processes."""
 
 import fcntl
 import os
@@ -10,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.kit.errors import OperatorError
-from app.kit.files import DIRECTORY, open_regular, remove_work_directory
+from app.kit.file_locks import hold, try_lock
+from app.kit.files import DIRECTORY, remove_work_directory
 
 LOCK_FILE = "lock"
 SERVICE_LOCK_FILE = "service.lock"
@@ -77,26 +75,15 @@ def locked(directory: Path | int, *, busy: Exception | None = None) -> Iterator[
         busy: raised if another process has the lock. None waits for the lock.
     """
     handle = os.dup(directory) if isinstance(directory, int) else os.open(directory, DIRECTORY)
-    with _flock(handle, fcntl.LOCK_EX, busy):
+    with hold(handle, wait=busy is None) as held:
+        if busy is not None and not held:
+            raise busy
         yield
 
 
 @contextmanager
 def _data_lock(file: Path, mode: int, remedy: str) -> Iterator[None]:
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open_regular(file, "ab+") as opened:
-        descriptor = os.dup(opened.fileno())
-    with _flock(descriptor, mode, InUseError(f"{file.parent} is in use: {remedy}")):
+    with try_lock(file, mode=mode) as held:
+        if not held:
+            raise InUseError(f"{file.parent} is in use: {remedy}")
         yield
-
-
-@contextmanager
-def _flock(descriptor: int, mode: int, busy: Exception | None) -> Iterator[None]:
-    try:
-        try:
-            fcntl.flock(descriptor, mode | (fcntl.LOCK_NB if busy else 0))
-        except BlockingIOError as error:
-            raise (busy or error) from error
-        yield
-    finally:
-        os.close(descriptor)

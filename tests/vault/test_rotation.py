@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from app.comparisons.enumeration_guard import KEY_OWNER
-from app.db.sqlite.locks import try_lock
+from app.kit.file_locks import try_lock
 from app.settings import Settings
 from app.startup import Run, prepare
 from app.vault import authenticity, rotation

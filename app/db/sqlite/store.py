@@ -19,11 +19,11 @@ from app.db.schema import Schema, collect_schema, refuse_changed
 from app.db.sqlite.ballast import Ballast, in_ending, is_full
 from app.db.sqlite.connections import BUSY_TIMEOUT, connect, limit_reads
 from app.db.sqlite.files import SIDE_FILES, create_private, refuse_links
-from app.db.sqlite.locks import try_lock
 from app.db.sqlite.schema import QUERY
 from app.db.store import Held, Server
 from app.db.write_probe import PROBE_S, WriteProbe
 from app.kit.crash_points import step
+from app.kit.file_locks import try_lock
 from app.kit.files import UnsafeFileError, find_exposure
 
 MIN_READ_S = 1.0
