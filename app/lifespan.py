@@ -58,8 +58,7 @@ class Life:
                 yield
             await anyio.to_thread.run_sync(self.token_usage.write_last, vault.data)
             await anyio.to_thread.run_sync(engine.pool.close)
-            vault.data.close()
-            vault.register.store.close()
+            vault.close()
             log.info("stopped")
 
     def _prepare(self, held: ExitStack) -> int:

@@ -83,8 +83,7 @@ def measure(root: Path, *, largest: int) -> None:
     )
     say()
     _batches(vault, settings)
-    vault.data.close()
-    vault.register.store.close()
+    vault.close()
 
 
 _REGISTER = ("log_tiles", "log_leaves", "log_heads")

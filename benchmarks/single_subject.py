@@ -102,8 +102,7 @@ class SingleSubject:
 
     def close(self) -> None:
         """Close the stores."""
-        self.vault.data.close()
-        self.vault.register.store.close()
+        self.vault.close()
 
     def compare(self) -> None:
         """Commit a decision, as a verification does."""

@@ -58,8 +58,7 @@ def rows(root: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Return every row of a service that does not run."""
     vault = open_vault(settings_for(root))
     found = everything(vault)
-    vault.data.close()
-    vault.register.store.close()
+    vault.close()
     return found
 
 

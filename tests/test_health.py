@@ -63,14 +63,12 @@ def test_a_register_of_other_data_is_not_ready(service: RunningService) -> None:
 def test_a_service_with_unreadable_databases_is_not_ready(service: RunningService) -> None:
     for name in (DATA_FILE, REGISTER_FILE):
         (path,) = service.root.rglob(name)
-        service.vault.data.close()
-        service.vault.register.store.close()
+        service.vault.close()
         good = path.with_suffix(".good")
         shutil.copyfile(path, good)
         path.write_bytes(b"no database" * 1000)
         broken = service.client.get("/readyz")
-        service.vault.data.close()
-        service.vault.register.store.close()
+        service.vault.close()
         shutil.copyfile(good, path)
 
         damaged = "the databases cannot be read: the file is damaged: stop, and restore it from a backup"

@@ -35,8 +35,7 @@ MODELS = {"mien": Row.metadata, "register": RegisterRow.metadata}
 def vault(root: Path) -> Iterator[Vault]:
     opened = open_vault(settings_for(root))
     yield opened
-    opened.data.close()
-    opened.register.store.close()
+    opened.close()
 
 
 def store_of(vault: Vault, name: str) -> Store:

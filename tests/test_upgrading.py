@@ -89,8 +89,7 @@ def upgraded(release: str, root: Path, pool: SharedPool) -> Iterator[Upgraded]:
     vault = open_vault(settings_for(root))
     prepare(vault, settings_for(root), Run.MIGRATE)
     check(vault)
-    vault.data.close()
-    vault.register.store.close()
+    vault.close()
     ((day,),) = rows(root / "data" / "mien.db", "SELECT max(registered_on) FROM subjects")
     clock = MovableClock()
     # On the day of the recording: its consents may have expired since.

@@ -11,7 +11,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -120,14 +120,9 @@ def _of_files(settings: Settings) -> Settings:
 
 @contextmanager
 def _opened(settings: Settings) -> Iterator[Vault]:
-    vault = open_vault(settings)
-    try:
-        # Everything is read once, which may take longer than a request may.
-        with unlimited_reads():
-            yield vault
-    finally:
-        vault.data.close()
-        vault.register.store.close()
+    # Everything is read once, which may take longer than a request may.
+    with closing(open_vault(settings)) as vault, unlimited_reads():
+        yield vault
 
 
 def _pair(source: Store, target: Store, metadata: MetaData) -> _Pair:

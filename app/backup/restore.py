@@ -7,8 +7,8 @@ are deleted from the backup, the backup replaces the data, and expired consents 
 Changes since the backup are lost; `app.vault.restore_history` keeps them from coming back.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -77,7 +77,7 @@ def restore(
             manifest = staging.stage(backup, settings=settings, authenticate=authenticate, progress=progress)
             update = {"data_dir": settings.data_dir / STAGE, "keys_dir": settings.register_dir, "ending_ballast_mib": 0}
             staged = settings.model_copy(update=update)
-            with _opened(staged) as vault:
+            with closing(open_vault(staged)) as vault:
                 _prepare(vault, staged, manifest, clock=now)
                 _check_labels(vault, progress)
                 erasures = _finish_erasures(settings, now=now())
@@ -90,7 +90,7 @@ def restore(
             staging.put_in_place(settings.data_dir, progress=progress)
         finally:
             staging.clear(settings.data_dir)
-        with _opened(settings) as vault:
+        with closing(open_vault(settings)) as vault:
             report = run_maintenance(vault, settings=settings, now=now())
     return RestoreResult(manifest, purged, report.expired, replaced_data_was_read=erasures is not None)
 
@@ -138,16 +138,6 @@ def _prepare(vault: Vault, staged: Settings, manifest: Manifest, *, clock: Clock
     restore_history.refuse_discarded(vault, made_at=manifest.made_at, sha256=manifest.sha256)
 
 
-@contextmanager
-def _opened(settings: Settings) -> Iterator[Vault]:
-    vault = open_vault(settings)
-    try:
-        yield vault
-    finally:
-        vault.data.close()
-        vault.register.store.close()
-
-
 def _check_labels(vault: Vault, progress: Progress) -> None:
     """Refuse a backup with templates whose rows name the wrong engine."""
     progress("opening templates")
@@ -165,7 +155,7 @@ def _finish_erasures(settings: Settings, *, now: datetime) -> Sequence[Erasure] 
     if not file.exists() or not file.stat().st_size:
         return ()
     try:
-        with _opened(settings) as vault:
+        with closing(open_vault(settings)) as vault:
             return () if is_new(vault) else _finish(vault, settings=settings, now=now)
     except AlteredStoreError:
         return None

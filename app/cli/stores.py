@@ -19,10 +19,8 @@ def open_stores(settings: Settings, *, run: Run | None = Run.COMMAND) -> Iterato
         settings: the settings.
         run: the start steps to take; None takes none.
     """
-    with in_use(settings.data_dir):
-        vault = open_vault(settings)
-        with closing(vault.data), closing(vault.register.store):
-            if run is not None:
-                prepare(vault, settings, run)
-            yield vault
+    with in_use(settings.data_dir), closing(open_vault(settings)) as vault:
+        if run is not None:
+            prepare(vault, settings, run)
+        yield vault
     print_profile(settings)

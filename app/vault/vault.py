@@ -115,6 +115,11 @@ class Vault:
         self._rebuild_requests = self._rebuilt = 0
         self._rebuild_checkpointed = False
 
+    def close(self) -> None:
+        """Close both stores."""
+        self.data.close()
+        self.register.store.close()
+
     def bind(self) -> None:
         """Tie new data to this register."""
         origin_id = self.register.check_origin()

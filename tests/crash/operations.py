@@ -147,8 +147,7 @@ def _shorten(story: Story) -> httpx.Response:
 def _opened(root: Path) -> Iterator[Vault]:
     vault = open_vault(settings_for(root))
     yield vault
-    vault.data.close()
-    vault.register.store.close()
+    vault.close()
 
 
 def _maintain(root: Path, now: datetime, about: Mapping[str, str]) -> None:

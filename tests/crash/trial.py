@@ -160,8 +160,7 @@ def inspect(
     settings = service_fixture.settings_for(root)
     vault = open_vault(settings)
     assert purge_dead_rows(vault, settings=settings, now=workbench.moment) == 0, "the first start left dead rows"
-    vault.data.close()
-    vault.register.store.close()
+    vault.close()
     return Inspection(http, stored)
 
 

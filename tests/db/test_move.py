@@ -99,8 +99,7 @@ def digests(settings: Settings) -> tuple[Digests, Digests]:
     vault = open_vault(settings)
     with unlimited_reads():
         found = tuple(table_digests(one.reader, leave_out=CODE) for one in (vault.data, vault.register.store))
-    vault.data.close()
-    vault.register.store.close()
+    vault.close()
     return found[0], found[1]
 
 

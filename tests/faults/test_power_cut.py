@@ -115,8 +115,7 @@ def revived(root: Path, at: Path, files: Mapping[str, bytearray], *, promised: I
     check(vault)
     purge_dead_rows(vault, settings=settings, now=datetime.now(UTC))
     run_maintenance(vault, settings=settings, now=datetime.now(UTC))
-    vault.data.close()
-    vault.register.store.close()
+    vault.close()
     assert sound(at)
     assert log_files.found_in(at, promised) == []
     assert set(owners(at / "data" / "mien.db")) <= {owner for owner, _, _ in slots(at)}, "a dead row is not served"

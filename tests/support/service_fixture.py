@@ -301,8 +301,7 @@ def prepare(root: Path, card: Card | None = None) -> None:
     facts = notice_facts.collect(settings, card or toy_card())
     startup.prepare(vault, settings, startup.Run.MIGRATE, facts=facts)
     vault.checkpoint_all()
-    vault.data.close()
-    vault.register.store.close()
+    vault.close()
 
 
 def skip_fsync(vault: Vault) -> None:

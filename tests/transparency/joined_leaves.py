@@ -28,8 +28,7 @@ def open_stores(root: Path) -> Iterator[Vault]:
     """Open the stores in *root*, without a running service."""
     vault = open_vault(settings_for(root, log_interval=TURN.total_seconds()))
     yield vault
-    vault.data.close()
-    vault.register.store.close()
+    vault.close()
 
 
 @contextmanager

@@ -29,8 +29,7 @@ def open_stores(root: Path, **settings: Any) -> Iterator[Vault]:
     try:
         yield vault
     finally:
-        vault.data.close()
-        vault.register.store.close()
+        vault.close()
 
 
 def append_batches(root: Path, *batches: int) -> int:

@@ -83,8 +83,7 @@ def test_batches_have_the_noise_of_the_setting(root: Path, noise: int) -> None:
         joined = batch.append_batch(vault, settings=settings, now=START + timedelta(seconds=600 * (number + 1)))
         assert joined is not None
         sizes.append(joined.size)
-    vault.data.close()
-    vault.register.store.close()
+    vault.close()
     # The first batch also has the entries of a new log.
     growth = {after - before for before, after in pairwise(sizes)}
 

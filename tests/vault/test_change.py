@@ -37,8 +37,7 @@ from tests.vault.disk import IMPATIENT, full_disk
 def vault(root: Path) -> Iterator[Vault]:
     opened = open_vault(settings_for(root))
     yield opened
-    opened.data.close()
-    opened.register.store.close()
+    opened.close()
 
 
 @pytest.fixture

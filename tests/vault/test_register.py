@@ -23,8 +23,7 @@ DAY = date(2026, 1, 1)
 def register(root: Path) -> Iterator[Register]:
     vault = open_vault(settings_for(root))
     yield vault.register
-    vault.data.close()
-    vault.register.store.close()
+    vault.close()
 
 
 def generations(register: Register, owner: Owner) -> list[int]:

@@ -247,8 +247,7 @@ def test_discarded_keys_are_in_no_file_before_the_first_answer(story: Story) -> 
     destroyed = destroy_discarded_keys(vault)
     files = contents(story.root).values()
     gone = wrapped - {one[2] for one in slots(story.root)}
-    vault.data.close()
-    vault.register.store.close()
+    vault.close()
 
     assert destroyed == len(gone) > 0
     assert [one for one in gone if any(one in content for content in files)] == []

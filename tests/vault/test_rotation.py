@@ -41,8 +41,7 @@ def opened(root: Path, settings: Settings | None = None) -> Iterator[Register]:
     try:
         yield vault.register
     finally:
-        vault.data.close()
-        vault.register.store.close()
+        vault.close()
 
 
 def turned(root: Path, settings: Settings | None = None) -> RotationResult:
