@@ -12,7 +12,7 @@ from app.compliance import shipped_notices
 from app.compliance.live_requirements import service as live_requirements
 from app.compliance.live_requirements.policy import group_warnings
 from app.consent.dependencies import NoticeFacts
-from app.db.faults import describe_fault
+from app.db.faults import explain_fault
 from app.kit.errors import NotFoundError, OperatorError
 from app.transparency.log.service import check_not_rolled_back as check_log
 from app.vault.open import check
@@ -148,7 +148,7 @@ def _find_faults(
     except OperatorError as error:
         reasons.append(str(error))
     except DBAPIError as error:
-        _, means = describe_fault(error.orig) or ("", "read the application log")
+        _, means = explain_fault(error.orig)
         reasons.append(f"the databases cannot be read: {means}")
     return reasons, warnings
 

@@ -47,3 +47,8 @@ def describe_fault(error: BaseException | None) -> tuple[str, str] | None:
             return name, AWAY
         meaning = next((text for start, text in STATES.items() if str(state).startswith(start)), None)
     return (name, meaning) if meaning else None
+
+
+def explain_fault(error: BaseException | None) -> tuple[str, str]:
+    """Do as `describe_fault`, and send the operator to the log for any other error."""
+    return describe_fault(error) or (type(error).__name__, "read the application log")

@@ -132,8 +132,12 @@ def lock_until_commit(session: Session, name: str) -> None:
     """
     connection = session.connection()
     if connection.dialect.name == "postgresql":
-        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
-        connection.execute(_LOCK, {"key": key})
+        connection.execute(_LOCK, {"key": lock_key(name)})
+
+
+def lock_key(name: str) -> int:
+    """Return the number under which PostgreSQL knows the lock *name*."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
 
 
 @contextmanager

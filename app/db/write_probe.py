@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlalchemy.exc import DBAPIError
 
-from app.db.faults import describe_fault
+from app.db.faults import explain_fault
 
 PROBE_S = 1.0
 """Seconds for which the result is kept."""
@@ -38,7 +38,7 @@ class WriteProbe:
         try:
             self._write()
         except DBAPIError as error:
-            name, means = describe_fault(error.orig) or (type(error.orig).__name__, "read the application log")
+            name, means = explain_fault(error.orig)
             # Another writer is at work, so the database takes writes.
             busy = name.startswith("SQLITE_BUSY") or name == "LockNotAvailable"
             return None if busy else f"{self._name} takes no write ({name}): {means}"

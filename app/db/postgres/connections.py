@@ -16,6 +16,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from app.db.pooled_store import WAIT
 from app.db.store import are_reads_limited
 from app.kit.errors import OperatorError
 
@@ -25,8 +26,6 @@ MAX_OVERFLOW = 32
 """Further connections of each kind while many requests run."""
 CONNECT_S = 5
 """Seconds to wait for a server."""
-WAIT = "lock_wait"
-"""Execution option of a connection: seconds that its transaction waits for another writer."""
 SHARED = "shared_writer"
 """Execution option of a connection: whether its transaction may run beside other shared ones."""
 WRITER_LOCK = 0x6D69656E
@@ -51,9 +50,11 @@ class MissingDriverError(OperatorError):
 def connect(url: URL, *, wait_s: float) -> Engine:
     """Create a pool of connections to a primary server."""
     try:
-        return _configured(_create(url, wait_s))
+        engine = _create(url, wait_s)
     except ModuleNotFoundError as error:
         raise MissingDriverError("PostgreSQL needs the package psycopg: pip install 'mien[postgres]'") from error
+    event.listen(engine, "connect", lambda connection, _record: connection.execute(SESSION))
+    return engine
 
 
 def _create(url: URL, wait_s: float) -> Engine:
@@ -76,14 +77,6 @@ def _create(url: URL, wait_s: float) -> Engine:
         pool_pre_ping=True,
         hide_parameters=True,
     )
-
-
-def _configured(engine: Engine) -> Engine:
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401 - a connection of psycopg
-        connection.execute(SESSION)
-
-    return engine
 
 
 def begin_writes(engine: Engine, *, wait_s: float) -> None:

@@ -1,26 +1,24 @@
 """One PostgreSQL database and its short transactions."""
 
-import hashlib
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from sqlalchemy import URL, Connection, ExceptionContext, event, text
+from sqlalchemy import URL, Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.db.fault_log import FaultLog
-from app.db.postgres.connections import SHARED, WAIT, begin_reads, begin_writes, connect
+from app.db.pooled_store import WAIT, PooledStore, max_read_s
+from app.db.postgres.connections import SHARED, begin_reads, begin_writes, connect
 from app.db.postgres.schema import read_schema
 from app.db.schema import Schema, refuse_changed
-from app.db.store import Held, Server
+from app.db.store import Held, Server, lock_key
 from app.db.write_probe import PROBE_S, WriteProbe
 from app.kit.crash_points import step
 from app.kit.errors import OperatorError
 
-MIN_READ_S = 1.0
-"""The shortest time limit of a read, however short the busy time is."""
 COMPARED_S = 1.0
 """Seconds for which a compared schema counts as unchanged: PostgreSQL keeps no number of its state."""
 VERSIONS = (16, 18)
@@ -56,7 +54,7 @@ class _SessionLock:
                 return False
 
 
-class PostgresStore:
+class PostgresStore(PooledStore):
     """One PostgreSQL database and its short transactions.
 
     Args:
@@ -69,30 +67,19 @@ class PostgresStore:
     removes_bytes = False
 
     def __init__(self, url: URL, *, name: str, busy_s: float = 10.0, schema: Schema | None = None) -> None:
-        self.name = name
-        self.place = f"database {url.database} of PostgreSQL at {url.host or url.query.get('host') or 'localhost'}"
-        self.fault_log = FaultLog(name)
+        super().__init__(
+            name=name,
+            place=f"database {url.database} of PostgreSQL at {url.host or url.query.get('host') or 'localhost'}",
+            reader=connect(url, wait_s=busy_s),
+            writer=connect(url, wait_s=busy_s),
+            fault_log=FaultLog(name),
+        )
         self._schema = schema
         self._comparing, self._compared_at = threading.Lock(), float("-inf")
         self._probe = WriteProbe(self.place, self._try_to_write)
-        self.writer, self.reader = connect(url, wait_s=busy_s), connect(url, wait_s=busy_s)
         begin_writes(self.writer, wait_s=busy_s)
-        begin_reads(self.reader, max_s=max(MIN_READ_S, busy_s / 2))
+        begin_reads(self.reader, max_s=max_read_s(busy_s))
         self._locks = connect(url, wait_s=busy_s)
-        for engine in (self.writer, self.reader):
-            event.listen(engine, "handle_error", self._report)
-
-    def _report(self, context: ExceptionContext) -> None:
-        # A writer that chose a short wait may find the lock taken: no fault of the store.
-        if context.connection is None or WAIT not in context.connection.get_execution_options():
-            self.fault_log.report_fault(context.original_exception)
-
-    @contextmanager
-    def read(self) -> Iterator[Session]:
-        """Open one read transaction: a consistent view. After a time limit it is interrupted."""
-        with Session(self.reader, expire_on_commit=False) as session:
-            session.connection()
-            yield session
 
     @contextmanager
     def write(self, *, wait_s: float | None = None, migrating: bool = False, shared: bool = False) -> Iterator[Session]:
@@ -113,11 +100,10 @@ class PostgresStore:
     @contextmanager
     def lock(self, name: str) -> Iterator[Held]:
         """Hold an advisory lock on a connection of its own, which the server ends with the process."""
-        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
         with self._locks.connect() as connection:
             try:
                 # The session idles for as long as the lock is held, in no transaction.
-                yield _SessionLock(connection, acquired=connection.scalar(_TRY_LOCK, {"key": key}))
+                yield _SessionLock(connection, acquired=connection.scalar(_TRY_LOCK, {"key": lock_key(name)}))
             finally:
                 # The lock ends with its session, also where the server is away.
                 connection.invalidate()
@@ -188,14 +174,6 @@ class PostgresStore:
         """Return nothing: the server decides by its roles, and no file is here."""
         return []
 
-    def log_faults(self) -> None:
-        """Log faults from now on."""
-        self.fault_log.enabled = True
-
-    def open_transactions(self) -> int:
-        """Count the connections in use now."""
-        return sum(engine.pool.checkedout() for engine in (self.reader, self.writer))  # type: ignore[attr-defined]
-
     def is_empty(self) -> bool:
         """Return whether the database has no table."""
         with self.read() as session:
@@ -204,5 +182,5 @@ class PostgresStore:
 
     def close(self) -> None:
         """Close every connection."""
-        for engine in (self.reader, self.writer, self._locks):
-            engine.dispose()
+        super().close()
+        self._locks.dispose()

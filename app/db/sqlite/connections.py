@@ -19,14 +19,13 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from app.db.pooled_store import WAIT
 from app.db.store import are_reads_limited
 
 POOL_SIZE = 8
 """Connections kept open for each of reading and writing."""
 INSTRUCTIONS_BETWEEN_CHECKS = 1000
 """Of SQLite's virtual machine, between two checks of the time: some tens of microseconds."""
-BUSY_TIMEOUT = "busy_timeout"
-"""Execution option of a connection: seconds that its transaction waits for another writer."""
 _PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",
@@ -84,14 +83,14 @@ def connect(path: Path, *, begin: str, query_only: bool, busy_s: float) -> Engin
         # A COMMIT that fails leaves the transaction open, but SQLAlchemy assumes that it ended.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        if record.info.pop(BUSY_TIMEOUT, None) is not None:
+        if record.info.pop(WAIT, None) is not None:
             connection.execute(f"PRAGMA busy_timeout={int(1000 * busy_s)}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        wait_s = connection.get_execution_options().get(BUSY_TIMEOUT)
+        wait_s = connection.get_execution_options().get(WAIT)
         if wait_s is not None:
-            connection.info[BUSY_TIMEOUT] = wait_s
+            connection.info[WAIT] = wait_s
             connection.exec_driver_sql(f"PRAGMA busy_timeout={int(1000 * wait_s)}")
         # With `isolation_level=None` the driver leaves BEGIN to us.
         connection.exec_driver_sql(begin)

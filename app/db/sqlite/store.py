@@ -10,14 +10,15 @@ from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, ExceptionContext, event, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.db.fault_log import FaultLog
+from app.db.pooled_store import WAIT, PooledStore, max_read_s
 from app.db.schema import Schema, collect_schema, refuse_changed
 from app.db.sqlite.ballast import Ballast, in_ending, is_full
-from app.db.sqlite.connections import BUSY_TIMEOUT, connect, limit_reads
+from app.db.sqlite.connections import connect, limit_reads
 from app.db.sqlite.files import SIDE_FILES, create_private, refuse_links
 from app.db.sqlite.schema import QUERY
 from app.db.store import Held, Server
@@ -26,8 +27,6 @@ from app.kit.crash_points import step
 from app.kit.file_locks import try_lock
 from app.kit.files import UnsafeFileError, find_exposure
 
-MIN_READ_S = 1.0
-"""The shortest time limit of a read, however short the busy time is."""
 COMPARED = "compared_schema"
 """Key of a connection's info: the version of the schema that was compared."""
 IN_MEMORY_BYTES = 256 * 1024 * 1024
@@ -38,7 +37,7 @@ RETRY_S = 0.02
 T = TypeVar("T")
 
 
-class SqliteStore:
+class SqliteStore(PooledStore):
     """One SQLite database and its short transactions: the embedded `Store`.
 
     Args:
@@ -60,32 +59,20 @@ class SqliteStore:
         refuse_links(path)
         self._opened = path.stat()
         self.path = path
-        self.name, self.place = path.stem, str(path)
         self.ballast = Ballast(path.with_suffix(".ballast"), ballast_bytes)
         self.ballast.release_if_low()
-        self.max_read_s = max(MIN_READ_S, busy_s / 2)
-        """Shorter than the busy time, so that a checkpoint outlasts every read of this program."""
-        self.fault_log = FaultLog(path.name)
+        self.max_read_s = max_read_s(busy_s)
         self._busy_s, self._schema = busy_s, schema
         self._checkpointing = threading.Lock()
         self._probe = WriteProbe(path.name, self._try_to_write)
-        self.writer = connect(path, begin="BEGIN IMMEDIATE", query_only=False, busy_s=busy_s)
-        self.reader = connect(path, begin="BEGIN", query_only=True, busy_s=busy_s)
+        super().__init__(
+            name=path.stem,
+            place=str(path),
+            reader=connect(path, begin="BEGIN", query_only=True, busy_s=busy_s),
+            writer=connect(path, begin="BEGIN IMMEDIATE", query_only=False, busy_s=busy_s),
+            fault_log=FaultLog(path.name),
+        )
         limit_reads(self.reader, max_s=self.max_read_s, report=self.fault_log.report_fault)
-        for engine in (self.writer, self.reader):
-            event.listen(engine, "handle_error", self._report)
-
-    def _report(self, context: ExceptionContext) -> None:
-        # A writer that chose a short wait may find the lock taken: no fault of the store.
-        if context.connection is None or BUSY_TIMEOUT not in context.connection.get_execution_options():
-            self.fault_log.report_fault(context.original_exception)
-
-    @contextmanager
-    def read(self) -> Iterator[Session]:
-        """Open one read transaction: a consistent view. After `max_read_s` it is interrupted."""
-        with Session(self.reader, expire_on_commit=False) as session:
-            session.connection()
-            yield session
 
     @contextmanager
     def write(
@@ -108,7 +95,7 @@ class SqliteStore:
         """
         if not in_ending() and not self.ballast.is_whole():
             raise self._full()
-        options = {} if wait_s is None else {BUSY_TIMEOUT: wait_s}
+        options = {} if wait_s is None else {WAIT: wait_s}
         with Session(self.writer, expire_on_commit=False) as session:
             # Begin at once: a writer takes its lock before it reads.
             session.connection(execution_options=options)
@@ -280,20 +267,7 @@ class SqliteStore:
         found = map(find_exposure, (self.path.parent, *files))
         return [reason for reason in found if reason is not None]
 
-    def log_faults(self) -> None:
-        """Log faults from now on."""
-        self.fault_log.enabled = True
-
-    def open_transactions(self) -> int:
-        """Count the connections in use now."""
-        return sum(engine.pool.checkedout() for engine in (self.reader, self.writer))  # type: ignore[attr-defined]
-
     def is_empty(self) -> bool:
         """Return whether the database has no table."""
         with self.read() as session:
             return not session.scalar(text("SELECT count(*) FROM sqlite_master"))
-
-    def close(self) -> None:
-        """Close every connection."""
-        self.reader.dispose()
-        self.writer.dispose()
