@@ -7,7 +7,6 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -83,16 +82,12 @@ def lived(installation: Lived, tmp_path: Path) -> Lived:
     return copy
 
 
-def urls(databases: Databases) -> dict[str, Any]:
-    return {"database_url": databases.data_url, "register_url": databases.register_url}
-
-
 def moved(root: Path, databases: Databases) -> None:
-    move(settings_for(root, **urls(databases)), now=utc_now(), progress=lambda _work: None)
+    move(settings_for(root, **databases.settings()), now=utc_now(), progress=lambda _work: None)
 
 
 def command(root: Path, databases: Databases, *arguments: str) -> Result:
-    return run_here(root, *arguments, **{f"MIEN_{name.upper()}": url for name, url in urls(databases).items()})
+    return run_here(root, *arguments, **databases.variables())
 
 
 def digests(settings: Settings) -> tuple[Digests, Digests]:
@@ -118,7 +113,7 @@ def test_service_goes_on_where_it_was(lived: Lived, databases: Databases, pool: 
     assert contents(root).items() - files.items() == {
         (str(root / "data" / MOVED_FILE), (root / "data" / MOVED_FILE).read_bytes())
     }
-    with serving(root, pool, toy_card(), **urls(databases)) as service:
+    with serving(root, pool, toy_card(), **databases.settings()) as service:
         person.client = service.client
         assert service.client.get("/v1/log/checkpoint").text.splitlines()[:3] == head
         after = person("GET", "/v1/me/access").json()
@@ -163,7 +158,7 @@ def test_an_interrupted_move_goes_on(
             except StoppedError:
                 number, stops = number + stride, stops + 1
     assert stops > 14 / stride
-    assert digests(settings_for(lived.root, **urls(databases))) == expected
+    assert digests(settings_for(lived.root, **databases.settings())) == expected
     assert contents(lived.root).items() >= files.items()
 
 
@@ -181,7 +176,7 @@ from app.cli.program import main
 sys.argv = ["mien", "move"]
 main()
 """
-    settings = {f"MIEN_{name.upper()}": url for name, url in urls(databases).items()}
+    settings = databases.variables()
     killed = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=environment(lived.root, **settings), check=False
     )
@@ -189,7 +184,7 @@ main()
     assert refused(command(lived.root, databases, "sweep"), "run `mien move`")
 
     assert command(lived.root, databases, "move").exit_code == 0
-    with serving(lived.root, pool, toy_card(), **urls(databases)) as service:
+    with serving(lived.root, pool, toy_card(), **databases.settings()) as service:
         assert verify(service, lived) == "match"
 
 
@@ -266,7 +261,7 @@ def test_old_files_are_overwritten_and_removed(lived: Lived, databases: Database
     left = {path.name for path in lived.root.rglob("*") if path.is_file()}
     assert not {name for name in left if name.startswith(("mien.", "register."))}
     assert "kek" in left
-    with serving(lived.root, pool, toy_card(), **urls(databases)) as service:
+    with serving(lived.root, pool, toy_card(), **databases.settings()) as service:
         assert verify(service, lived) == "match"
     assert refused(command(lived.root, databases, "move"), "there is no SQLite data")
 

@@ -32,8 +32,7 @@ def put_back(cluster: Cluster) -> None:
 
 def check(root: Path, databases: Databases, *options: str) -> dict[str, Any]:
     """Run the command; returns its answer."""
-    urls = {"MIEN_DATABASE_URL": databases.data_url, "MIEN_REGISTER_URL": databases.register_url}
-    done = run_here(root, "restore-check", "--json", *options, **urls)
+    done = run_here(root, "restore-check", "--json", *options, **databases.variables())
     answer: dict[str, Any] = httpx.Response(200, text=done.stdout).json()
     assert done.exit_code == (0 if answer["passed"] else 1), done.output
     return answer
@@ -43,9 +42,8 @@ def check(root: Path, databases: Databases, *options: str) -> dict[str, Any]:
 def test_base_backup_that_is_put_back(tmp_path: Path, pool: SharedPool, older: str) -> None:
     with running_clusters() as clusters:
         databases = clusters.create()
-        urls: dict[str, Any] = {"database_url": databases.data_url, "register_url": databases.register_url}
         cluster = clusters.data if older == "data" else clusters.register
-        with serving(tmp_path, pool, toy_card(), background=False, **urls) as service:
+        with serving(tmp_path, pool, toy_card(), background=False, **databases.settings()) as service:
             erased, party, _ = service.enrolled(face=1)
             kept, _, _ = service.enrolled(face=2, party=party)
             back_up(cluster)
@@ -62,7 +60,7 @@ def test_base_backup_that_is_put_back(tmp_path: Path, pool: SharedPool, older: s
 
         answer = check(tmp_path, databases, "--data-of", made_at.isoformat())
         assert answer["passed"], answer
-        with serving(tmp_path, pool, toy_card(), background=False, **urls) as service:
+        with serving(tmp_path, pool, toy_card(), background=False, **databases.settings()) as service:
             assert [status(service.client, person) for person in (erased, kept, later)] == [401, 200, 401]
             assert service.client.get("/readyz").json()["reasons"] == []
             assert len(kept("GET", "/v1/me/enrolments").json()["items"]) == 1

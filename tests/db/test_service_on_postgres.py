@@ -18,8 +18,7 @@ pytestmark = pytest.mark.service
 
 def settings_of(databases: Databases) -> dict[str, str]:
     return {
-        "MIEN_DATABASE_URL": databases.data_url,
-        "MIEN_REGISTER_URL": databases.register_url,
+        **databases.variables(),
         "MIEN_ENGINE_WORKERS": "1",
         "MIEN_SQLITE_BUSY_S": "5",
     }

@@ -17,8 +17,7 @@ Pair = tuple[Program, Program]
 def postgres(databases: Databases) -> dict[str, str]:
     """The settings of a service on two fresh databases."""
     return {
-        "MIEN_DATABASE_URL": databases.data_url,
-        "MIEN_REGISTER_URL": databases.register_url,
+        **databases.variables(),
         "MIEN_CALLBACK_PRIVATE": "true",
         "MIEN_ENGINE_WORKERS": "1",
         "MIEN_LOG_INTERVAL": "1",

@@ -1,7 +1,6 @@
 """An erasure on PostgreSQL says what the servers keep, until the key-encryption key has turned."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -26,9 +25,9 @@ OLD_VERSIONS, SERVER_SPACE = (
 def test_kept_names_the_old_versions_until_the_turn(
     databases: Databases, clusters: Clusters, tmp_path: Path, pool: SharedPool, hours: int
 ) -> None:
-    urls: dict[str, Any] = {"database_url": databases.data_url, "register_url": databases.register_url}
-    urls["kek_rotate_hours"] = hours
-    with serving(tmp_path, pool, toy_card(), background=False, **urls) as service:
+    with serving(
+        tmp_path, pool, toy_card(), background=False, kek_rotate_hours=hours, **databases.settings()
+    ) as service:
         person, _, _ = service.enrolled()
         register = service.vault.register
         with register.store.read() as session:

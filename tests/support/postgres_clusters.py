@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -236,6 +237,14 @@ class Databases:
     name: str
     data_url: str
     register_url: str
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that name both."""
+        return {"database_url": self.data_url, "register_url": self.register_url}
+
+    def variables(self) -> dict[str, str]:
+        """Return the same as environment variables."""
+        return {"MIEN_DATABASE_URL": self.data_url, "MIEN_REGISTER_URL": self.register_url}
 
 
 @dataclass(frozen=True)

@@ -276,8 +276,7 @@ URLS = "urls.json"
 def name_databases(root: Path, databases: Databases) -> None:
     """Let the service in *root* use these databases."""
     root.mkdir(exist_ok=True)
-    urls = {"database_url": databases.data_url, "register_url": databases.register_url}
-    (root / URLS).write_text(json.dumps(urls), "utf-8")
+    (root / URLS).write_text(json.dumps(databases.settings()), "utf-8")
 
 
 def settings_for(root: Path, **more: Any) -> Settings:
