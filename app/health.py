@@ -24,8 +24,8 @@ from app.web.openapi import Example, media_response, merge_responses, problem_re
 router = APIRouter(tags=["operators"], route_class=OpenRoute)
 
 NO_CLOCK = (
-    "keys: no clock turns the key-encryption key, so old copies on the register's server open until you rotate it: set "
-    "MIEN_KEK_ROTATE_HOURS, or run `mien keys rotate` every day (docs/how-to/manage-keys.md)"
+    "keys: no clock turns the key-encryption key, so old copies on the register's server open until you rotate it: "
+    "keep it in a file or in OpenBao, with MIEN_KEK_ROTATE_HOURS, or rotate it daily (docs/how-to/manage-keys.md)"
 )
 READY: Example = {
     "status": "ready",
